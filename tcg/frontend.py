@@ -1,0 +1,71 @@
+"""What the translator asks of a guest ISA.
+
+A frontend decodes, describes its state, and gives each instruction its one meaning by emitting
+IR.  It knows no engine: the same `lift` serves the evaluator, the handlers and the regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from tcg.build import Builder
+from tcg.fields import FieldLike
+from tcg.ir import Function
+from tcg.state import StateLayout
+from tcg.types import Type
+
+
+class GuestException(IntEnum):
+    """What `raise` can report, for every ISA; the client turns it into signals or vectors."""
+
+    ILLEGAL = 1
+    PRIVILEGED = 2
+    TRAP = 3
+    FLOAT = 4
+    ALIGNMENT = 5
+    BREAKPOINT = 6
+    DIVIDE = 7
+
+
+SYSTEM_CALL = 0
+"""`ask` 0: a system call by the ISA's own instruction for it."""
+
+
+class Decoded(NamedTuple):
+    """One decoded instruction: its table row, its field values in row order, its length."""
+
+    row: int
+    fields: tuple[int, ...]
+    size: int
+
+
+class Frontend(Protocol):
+    """A guest ISA.  `pc_shift`: low pc bits that are always zero; `max_size`: longest
+    instruction in bytes."""
+
+    name: str
+    layout: StateLayout
+    address_type: Type
+    pc_shift: int
+    max_size: int
+
+    def decode(self, code: bytes, at: int, pc: int) -> Decoded | None:
+        """Decode the instruction at `code[at:]`; None when no row matches or bytes are missing."""
+
+    def field_names(self, row: int) -> tuple[str, ...]:
+        """The names of the row's fields, in order."""
+
+    def row_name(self, row: int) -> str:
+        """The row's name."""
+
+    def new_builder(self, function: Function) -> Builder:
+        """A builder with this ISA's registers, for `lift`."""
+
+    def lift(self, b: Builder, row: int, fields: Sequence[FieldLike], pc: FieldLike) -> None:
+        """Emit what the instruction does.  `b` comes from `new_builder`.  Leaves the block open
+        when the instruction goes on to the next one."""
+
+    def disassemble(self, decoded: Decoded, pc: int) -> str:
+        """The instruction in assembler syntax."""

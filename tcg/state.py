@@ -1,0 +1,175 @@
+"""The layout of a guest CPU's state in host memory, and of the records that code is made of.
+
+A CPU is one block of host memory, called *env* in compiled code: first the header, which the
+engine, the native runtime and every backend share, then the guest's own slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tcg.types import I8, I32, I64, Type
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One register (or flag) of the guest state: name in the text form, type, offset in env."""
+
+    name: str
+    type: Type
+    offset: int
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A register file: equally typed slots in a row, which a value may index."""
+
+    name: str
+    type: Type
+    offset: int
+    slots: tuple[Slot, ...]
+
+    @property
+    def stride(self) -> int:
+        """Bytes from one register to the next."""
+        return self.type.bytes
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class StateLayout:
+    """Hands out slots in the order they are asked for, each aligned to its size."""
+
+    def __init__(self, header: Iterable[tuple[str, Type]] = ()) -> None:
+        self.slots: dict[str, Slot] = {}
+        self.files: dict[str, File] = {}
+        self.size = 0
+        for name, type_ in header:
+            self.slot(name, type_)
+
+    def _place(self, type_: Type, count: int) -> int:
+        align = min(type_.bytes, 16)
+        offset = -(-self.size // align) * align
+        self.size = offset + type_.bytes * count
+        return offset
+
+    def _add(self, slot: Slot) -> Slot:
+        if slot.name in self.slots:
+            raise ValueError(f"state slot {slot.name} is declared twice")
+        self.slots[slot.name] = slot
+        return slot
+
+    def slot(self, name: str, type_: Type) -> Slot:
+        """Declare a register of its own."""
+        return self._add(Slot(name, type_, self._place(type_, 1)))
+
+    def file(self, name: str, type_: Type, names: Iterable[str]) -> File:
+        """Declare a register file; `names` are its registers' names in order."""
+        listed = tuple(names)
+        offset = self._place(type_, len(listed))
+        slots = tuple(
+            self._add(Slot(one, type_, offset + i * type_.bytes)) for i, one in enumerate(listed)
+        )
+        self.files[name] = made = File(name, type_, offset, slots)
+        return made
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self.slots.values())
+
+
+class Reason(IntEnum):
+    """Why native code came back to the run loop (header.exit_reason)."""
+
+    NONE = 0
+    UNTRANSLATED = 1
+    """A head without a body was entered: exit_rec is the head."""
+    LINK = 2
+    """A record whose link is not set yet was followed: exit_rec is that record."""
+    LOOKUP = 3
+    """An indirect branch missed the jump cache: exit_pc is its target."""
+    HOT = 4
+    """A counting head reached zero: exit_rec is the head."""
+    EVENT = 5
+    """header.event was seen set: exit_pc is where to go on."""
+    ASK = 6
+    """The guest asks the client (a system call): exit_info says what, exit_pc where to go on."""
+    EXCEPTION = 7
+    """The guest raised an exception: exit_info says which, exit_pc where."""
+    FAULT = 8
+    """A memory access faulted: fault_address, fault_write; exit_rec or exit_pc tell where."""
+
+
+HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
+    ("exit_reason", I32),
+    ("event", I32),
+    ("exit_rec", I64),
+    ("exit_pc", I64),
+    ("exit_info", I64),
+    ("base", I64),
+    ("jump_cache", I64),
+    ("runtime", I64),
+    ("page_flags", I64),
+    ("guest_limit", I64),
+    ("in_guest", I32),
+    ("mxcsr", I32),
+    ("host_mxcsr", I32),
+    ("fault_code", I32),
+    ("fault_write", I32),
+    ("fault_signal", I32),
+    ("fault_address", I64),
+    ("host_pc", I64),
+    ("current_rec", I64),
+    ("current_pc", I64),
+    ("reservation_address", I64),
+    ("reservation_value", I64),
+    ("instructions", I64),
+    ("scratch", I64),
+    ("depth", I64),
+)
+"""The fields at the start of every env.  `current_rec`: the record whose memory access runs
+(handlers), zero while a region runs; `current_pc`: the guest pc of the access that runs in a region
+compiled in exact mode.  `mxcsr` is the guest's FP environment while the guest does not run.
+"""
+
+JUMP_BUFFER_BYTES = 256
+
+
+def new_layout() -> StateLayout:
+    """A layout with the engine's header at its start, ready for a guest's slots."""
+    layout = StateLayout(HEADER_FIELDS)
+    layout.file("jump_buffer", I8, (f"jump_buffer{i}" for i in range(JUMP_BUFFER_BYTES)))
+    return layout
+
+
+HEADER: dict[str, Slot] = dict(StateLayout(HEADER_FIELDS).slots)
+
+
+class Record:
+    """Offsets in a record: one decoded guest instruction, the operands of its handler."""
+
+    SIZE = 32
+    HANDLER = 0
+    OPERANDS = 8
+    OPERANDS_END = 24
+    LINK = 24
+
+
+class Head:
+    """Offsets in a head record: the one address that means "the block at this guest pc"."""
+
+    SIZE = 32
+    CODE = 0
+    BODY = 8
+    PC = 16
+    COUNTER = 24
+    FLAGS = 28
+
+
+JUMP_CACHE_BITS = 14
+"""The jump cache holds 2**14 head addresses, indexed by (pc >> frontend shift) & mask."""

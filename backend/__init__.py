@@ -1,0 +1,1 @@
+"""Backends: tcg IR made into host code."""

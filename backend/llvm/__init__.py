@@ -1,0 +1,1 @@
+"""The LLVM backend: lowering, native runtime, compile worker, code arena, persistent cache."""

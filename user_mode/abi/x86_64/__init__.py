@@ -1,0 +1,1 @@
+"""Linux on x86-64: so far the ABI of the host."""

@@ -131,10 +131,14 @@ HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("instructions", I64),
     ("scratch", I64),
     ("depth", I64),
+    ("host_stack", I64),
+    ("retry_address", I64),
+    ("retry_pc", I64),
 )
 """The fields at the start of every env.  `current_rec`: the record whose memory access runs
 (handlers), zero while a region runs; `current_pc`: the guest pc of the access that runs in a region
-compiled in exact mode.  `mxcsr` is the guest's FP environment while the guest does not run.
+compiled in exact mode.  `host_stack`: where leaving guest code goes back to; `retry_…`: the last
+write that was let pass once more after a code page had been opened.  `mxcsr` is the guest's FP environment while the guest does not run.
 """
 
 JUMP_BUFFER_BYTES = 256

@@ -13,9 +13,12 @@ from enum import IntEnum
 from tcg.types import I8, I32, I64, Type
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """One register (or flag) of the guest state: name in the text form, type, offset in env."""
+    """One register (or flag) of the guest state: name in the text form, type, offset in env.
+
+    Compared and hashed by identity, as slots are keys in hot code: a layout has one object each.
+    """
 
     name: str
     type: Type
@@ -25,7 +28,7 @@ class Slot:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class File:
     """A register file: equally typed slots in a row, which a value may index."""
 
@@ -132,26 +135,32 @@ HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("scratch", I64),
     ("depth", I64),
     ("host_stack", I64),
-    ("retry_address", I64),
-    ("retry_pc", I64),
+    ("openings_seen", I64),
 )
 """The fields at the start of every env.  `current_rec`: the record whose memory access runs
 (handlers), zero while a region runs; `current_pc`: the guest pc of the access that runs in a region
-compiled in exact mode.  `host_stack`: where leaving guest code goes back to; `retry_…`: the last
-write that was let pass once more after a code page had been opened.  `mxcsr` is the guest's FP environment while the guest does not run.
+compiled in exact mode.  `mxcsr` is the guest's FP environment while the guest does not run.
+`host_stack`: where leaving guest code goes back to; `openings_seen`: how many code pages had been
+opened for writing when this CPU last tried a write again for that.
 """
 
 JUMP_BUFFER_BYTES = 256
 
 
+_HEADER_LAYOUT = StateLayout(HEADER_FIELDS)
+HEADER: dict[str, Slot] = _HEADER_LAYOUT.slots
+"""The slots of the header, which every layout shares."""
+
+HEADER_SIZE = _HEADER_LAYOUT.size
+
+
 def new_layout() -> StateLayout:
     """A layout with the engine's header at its start, ready for a guest's slots."""
-    layout = StateLayout(HEADER_FIELDS)
+    layout = StateLayout()
+    layout.slots.update(HEADER)
+    layout.size = HEADER_SIZE
     layout.file("jump_buffer", I8, (f"jump_buffer{i}" for i in range(JUMP_BUFFER_BYTES)))
     return layout
-
-
-HEADER: dict[str, Slot] = dict(StateLayout(HEADER_FIELDS).slots)
 
 
 class Record:

@@ -2,7 +2,7 @@
 
     <directory>/ab/<rest of the key>     an entry: one blob, or whatever else its maker put
     <directory>/<name>-<stamp>.pack      many small entries that are read at once
-    <directory>/stamp-<signature>        what the translator's sources hash to (see `translator_stamp`)
+    <directory>/stamp-<signature>        what the translator's sources hash to
 
 Every file starts with a checksum and appears by being renamed, so any number of runs may share
 the directory; a damaged file is one that is not there.  A directory that is missing, read-only, or
@@ -14,12 +14,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from _blake2 import blake2b  # hashlib's own; hashlib itself takes 3 ms to import, for OpenSSL
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 from time import time
-
-from _blake2 import blake2b  # hashlib's own; hashlib itself takes 3 ms to import, for OpenSSL
 
 MAGIC = b"qemupy cache 1\n"
 DIGEST_BYTES = 16
@@ -132,7 +131,7 @@ class Cache:
             if time() - facts.st_mtime > DAY:
                 os.utime(fd)
         except OSError:
-            return data_or_none(b"", key)
+            return None
         finally:
             os.close(fd)
         return data_or_none(data, key)

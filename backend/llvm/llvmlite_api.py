@@ -28,8 +28,8 @@ class Options:
     unroll: bool = False
     vectorize: bool = False
     """Vectorize loops and straight-line code."""
-    verify: bool = False
-    """Check the module before compiling it; parsing does so for its syntax and types already."""
+    verify: bool = True
+    """Check the module first: LLVM's passes end the process on one that is not well formed."""
 
 
 @dataclass(frozen=True, slots=True)

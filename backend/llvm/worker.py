@@ -37,6 +37,7 @@ SERVICES: dict[str, str] = {
     "version":  "backend.llvm.compilation:serve_version",
     "region":   "backend.llvm.regions:compile_region",
     "handlers": "backend.llvm.handlers:compile_handlers",
+    "runtime":  "backend.llvm.runtime_source:serve_runtime",
 }
 # fmt: on
 """What the worker can do: the name of a service, and the module and name of its function."""

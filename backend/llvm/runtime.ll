@@ -1,0 +1,489 @@
+; The native runtime: the way into guest code and out of it, host signals, and the handlers that
+; every guest shares.  What stands in double braces is a number: the offset of a header field in
+; env, or one of those in runtime_layout.py and tcg/state.py.
+
+; ---- what the host gives ---------------------------------------------------------------------
+
+declare ptr @pthread_getspecific(i32)
+declare i32 @pthread_setspecific(i32, ptr)
+declare ptr @signal(i32, ptr)
+declare i32 @clock_gettime(i32, ptr)
+
+; libc may lie more than 2 GiB away, so it is called through these.
+@host_getspecific = hidden global ptr @pthread_getspecific
+@host_setspecific = hidden global ptr @pthread_setspecific
+@host_signal      = hidden global ptr @signal
+@host_clock       = hidden global ptr @clock_gettime
+
+; ---- what belongs to the process; set up by runtime.py ------------------------------------------
+
+@rt_key         = hidden global i32 0     ; the pthread key under which a thread's env is
+@rt_main_env    = hidden global ptr null  ; who is told of signals that reach a thread without env
+@rt_signal_ring = hidden global ptr null
+@rt_write_ring  = hidden global ptr null
+@rt_openings    = hidden global i64 0     ; how many times a code page was opened for writing
+
+; What header.runtime points to.
+@rt_host_table = hidden global [1 x ptr] [ptr @rt_clock]
+
+; Fills empty places of a jump cache: no guest pc is -1.
+@rt_empty_head = hidden global { ptr, ptr, i64, i32, i32 }
+    { ptr @h_untranslated, ptr null, i64 -1, i32 0, i32 0 }, align 64
+
+define i64 @rt_clock() nounwind {
+  %time = alloca { i64, i64 }
+  %clock = load ptr, ptr @host_clock
+  %status = call i32 %clock(i32 1, ptr %time)
+  %seconds = load i64, ptr %time
+  %rest = getelementptr i8, ptr %time, i64 8
+  %nanoseconds = load i64, ptr %rest
+  %scaled = mul i64 %seconds, 1000000000
+  %sum = add i64 %scaled, %nanoseconds
+  ret i64 %sum
+}
+
+; ---- in and out ------------------------------------------------------------------------------
+
+; rt_run(env, rec): run guest code from a record until it returns, or a fault ends it at rt_leave.
+; The guest's MXCSR is only in force in here.
+module asm ".intel_syntax noprefix"
+module asm ".globl rt_run, rt_leave"
+module asm ".p2align 4"
+module asm "rt_run:"
+module asm "  push rbp"
+module asm "  push rbx"
+module asm "  push r12"
+module asm "  push r13"
+module asm "  push r14"
+module asm "  push r15"
+module asm "  push rdi"
+module asm "  mov [rdi + {{host_stack}}], rsp"
+module asm "  stmxcsr [rdi + {{host_mxcsr}}]"
+module asm "  ldmxcsr [rdi + {{mxcsr}}]"
+module asm "  mov rdx, [rdi + {{base}}]"
+module asm "  mov dword ptr [rdi + {{in_guest}}], 1"
+module asm "  call rt_call"
+module asm "rt_leave:"
+module asm "  pop rdi"
+module asm "  mov dword ptr [rdi + {{in_guest}}], 0"
+module asm "  stmxcsr [rdi + {{mxcsr}}]"
+module asm "  ldmxcsr [rdi + {{host_mxcsr}}]"
+module asm "  pop r15"
+module asm "  pop r14"
+module asm "  pop r13"
+module asm "  pop r12"
+module asm "  pop rbx"
+module asm "  pop rbp"
+module asm "  ret"
+
+; safe_syscall(env, number, six arguments): a system call that is not entered once header.event is
+; set.  A signal that comes between the look at event and the kernel's own look at pending signals
+; finds the pc between rt_syscall_begin and rt_syscall_end and moves it to rt_syscall_undone.  A
+; call that the kernel would restart after the signal has its pc set back to the instruction, so it
+; is found there as well.
+module asm ".globl safe_syscall, rt_syscall_begin, rt_syscall_end, rt_syscall_undone"
+module asm ".p2align 4"
+module asm "safe_syscall:"
+module asm "  mov rax, rsi"
+module asm "  mov r11, rdi"
+module asm "  mov rdi, rdx"
+module asm "  mov rsi, rcx"
+module asm "  mov rdx, r8"
+module asm "  mov r10, r9"
+module asm "  mov r8, [rsp + 8]"
+module asm "  mov r9, [rsp + 16]"
+module asm "rt_syscall_begin:"
+module asm "  cmp dword ptr [r11 + {{event}}], 0"
+module asm "  jne rt_syscall_undone"
+module asm "  syscall"
+module asm "rt_syscall_end:"
+module asm "  ret"
+module asm "rt_syscall_undone:"
+module asm "  mov rax, -{{ERESTARTSYS}}"
+module asm "  ret"
+module asm ".att_syntax"
+
+; tailcc's rules for the stack are LLVM's own business.
+define hidden void @rt_call(ptr %env, ptr %rec, ptr %base) nounwind {
+  %code = load ptr, ptr %rec
+  call tailcc void %code(ptr %env, ptr %rec, ptr %base)
+  ret void
+}
+
+declare dso_local void @rt_run(ptr, ptr)
+@rt_leave          = external dso_local global i8
+@rt_syscall_begin  = external dso_local global i8
+@rt_syscall_end    = external dso_local global i8
+@rt_syscall_undone = external dso_local global i8
+
+; The thread that calls this is the one that runs env (or none, with null).
+define void @attach(ptr %env) nounwind {
+  %key = load i32, ptr @rt_key
+  %set = load ptr, ptr @host_setspecific
+  %status = call i32 %set(i32 %key, ptr %env)
+  ret void
+}
+
+define i32 @enter(ptr %env, ptr %rec) nounwind {
+  call void @attach(ptr %env)
+  call void @rt_run(ptr %env, ptr %rec)
+  %reason.at = getelementptr i8, ptr %env, i64 {{exit_reason}}
+  %reason = load i32, ptr %reason.at
+  ret i32 %reason
+}
+
+; ---- the shared handlers -----------------------------------------------------------------------
+
+; The code of a head whose block nobody has decoded yet.
+define tailcc void @h_untranslated(ptr noalias %env, ptr %rec, ptr %base) nounwind {
+  musttail call tailcc void @leave_at(ptr %env, ptr %rec, i32 {{Reason.UNTRANSLATED}})
+  ret void
+}
+
+; Leave, with exit_rec and exit_reason.
+define internal tailcc void @leave_at(ptr %env, ptr %rec, i32 %reason) nounwind {
+  %rec.at = getelementptr i8, ptr %env, i64 {{exit_rec}}
+  store ptr %rec, ptr %rec.at
+  %reason.at = getelementptr i8, ptr %env, i64 {{exit_reason}}
+  store i32 %reason, ptr %reason.at
+  ret void
+}
+
+; The code of a head that counts its entries down; at zero its block is hot.
+define tailcc void @h_count(ptr noalias %env, ptr %rec, ptr %base) nounwind {
+  %count.at = getelementptr i8, ptr %rec, i64 {{Head.COUNTER}}
+  %count = load i32, ptr %count.at
+  %less = sub i32 %count, 1
+  store i32 %less, ptr %count.at
+  %is_hot = icmp eq i32 %less, 0
+  br i1 %is_hot, label %hot, label %cold, !prof !0
+hot:
+  musttail call tailcc void @leave_at(ptr %env, ptr %rec, i32 {{Reason.HOT}})
+  ret void
+cold:
+  musttail call tailcc void @h_body(ptr %env, ptr %rec, ptr %base)
+  ret void
+}
+
+; The code of a head that does not count: on to the first record of the block.
+define tailcc void @h_body(ptr noalias %env, ptr %rec, ptr %base) nounwind {
+  %body.at = getelementptr i8, ptr %rec, i64 {{Head.BODY}}
+  %body = load ptr, ptr %body.at
+  %code = load ptr, ptr %body
+  musttail call tailcc void %code(ptr %env, ptr %body, ptr %base)
+  ret void
+}
+
+; A record that just goes on with another block, after a look at the event word.
+define tailcc void @h_goto(ptr noalias %env, ptr %rec, ptr %base) nounwind {
+  %link.at = getelementptr i8, ptr %rec, i64 {{Record.LINK}}
+  %link = load ptr, ptr %link.at
+  %unset = icmp eq ptr %link, null
+  %event.at = getelementptr i8, ptr %env, i64 {{event}}
+  %event = load volatile i32, ptr %event.at
+  %pending = icmp ne i32 %event, 0
+  %stop = or i1 %unset, %pending
+  br i1 %stop, label %leave, label %on, !prof !0
+on:
+  %code = load ptr, ptr %link
+  musttail call tailcc void %code(ptr %env, ptr %link, ptr %base)
+  ret void
+leave:
+  %there = select i1 %unset, ptr %rec, ptr %link
+  %why = select i1 %unset, i32 {{Reason.LINK}}, i32 {{Reason.EVENT}}
+  musttail call tailcc void @leave_at(ptr %env, ptr %there, i32 %why)
+  ret void
+}
+
+; ---- rings: what signal handlers leave for Python ------------------------------------------------
+
+; Give a free slot of a ring, or null with the bits of %loss added to those that were lost.
+define internal ptr @reserve(ptr %ring, i64 %loss) nounwind {
+  br label %again
+again:
+  %head.at = getelementptr i8, ptr %ring, i64 {{Ring.HEAD}}
+  %head = load atomic i64, ptr %head.at seq_cst, align 8
+  %tail.at = getelementptr i8, ptr %ring, i64 {{Ring.TAIL}}
+  %tail = load atomic i64, ptr %tail.at seq_cst, align 8
+  %used = sub i64 %head, %tail
+  %full = icmp uge i64 %used, {{Ring.SLOTS}}
+  br i1 %full, label %lose, label %take
+lose:
+  %lost.at = getelementptr i8, ptr %ring, i64 {{Ring.LOST}}
+  %old = atomicrmw or ptr %lost.at, i64 %loss seq_cst
+  ret ptr null
+take:
+  %next = add i64 %head, 1
+  %pair = cmpxchg ptr %head.at, i64 %head, i64 %next seq_cst seq_cst
+  %won = extractvalue { i64, i1 } %pair, 1
+  br i1 %won, label %mine, label %again
+mine:
+  %index = urem i64 %head, {{Ring.SLOTS}}
+  %offset = mul i64 %index, {{Ring.SLOT_BYTES}}
+  %from = add i64 %offset, {{Ring.FIRST_SLOT}}
+  %slot = getelementptr i8, ptr %ring, i64 %from
+  %ticket.at = getelementptr i8, ptr %slot, i64 {{Ring.TICKET}}
+  store i64 %next, ptr %ticket.at
+  ret ptr %slot
+}
+
+; The slot is filled: its reader waits for this word to become its ticket.
+define internal void @commit(ptr %slot) nounwind {
+  %ticket.at = getelementptr i8, ptr %slot, i64 {{Ring.TICKET}}
+  %ticket = load i64, ptr %ticket.at
+  %ready.at = getelementptr i8, ptr %slot, i64 {{Ring.READY}}
+  store atomic i64 %ticket, ptr %ready.at release, align 8
+  ret void
+}
+
+; ---- signals ---------------------------------------------------------------------------------
+
+define internal ptr @this_env() nounwind {
+  %key = load i32, ptr @rt_key
+  %get = load ptr, ptr @host_getspecific
+  %env = call ptr %get(i32 %key)
+  ret ptr %env
+}
+
+; Have guest code, or a system call that was about to be made, stop at its next look.
+define internal void @interrupt(ptr %env, ptr %context) nounwind {
+  %event.at = getelementptr i8, ptr %env, i64 {{event}}
+  store atomic i32 1, ptr %event.at seq_cst, align 4
+  %pc.at = getelementptr i8, ptr %context, i64 {{Context.RIP}}
+  %pc = load i64, ptr %pc.at
+  %in = sub i64 %pc, ptrtoint (ptr @rt_syscall_begin to i64)
+  %is_in = icmp ult i64 %in, sub (i64 ptrtoint (ptr @rt_syscall_end to i64), i64 ptrtoint (ptr @rt_syscall_begin to i64))
+  br i1 %is_in, label %undo, label %done
+undo:
+  store ptr @rt_syscall_undone, ptr %pc.at
+  br label %done
+done:
+  ret void
+}
+
+; Another thread wants this one to look at its event word.
+define void @on_kick(i32 %signo, ptr %info, ptr %context) nounwind {
+  %env = call ptr @this_env()
+  %is_none = icmp eq ptr %env, null
+  br i1 %is_none, label %done, label %go
+go:
+  call void @interrupt(ptr %env, ptr %context)
+  br label %done
+done:
+  ret void
+}
+
+; A signal for the guest: keep it in the ring, stop the thread it reached.
+define void @on_signal(i32 %signo, ptr %info, ptr %context) nounwind {
+  %own = call ptr @this_env()
+  %is_none = icmp eq ptr %own, null
+  %main = load ptr, ptr @rt_main_env
+  %env = select i1 %is_none, ptr %main, ptr %own
+  %ring = load ptr, ptr @rt_signal_ring
+  %bit = sub i32 %signo, 1
+  %wide = zext i32 %bit to i64
+  %loss = shl i64 1, %wide
+  %slot = call ptr @reserve(ptr %ring, i64 %loss)
+  %is_lost = icmp eq ptr %slot, null
+  br i1 %is_lost, label %tell, label %keep
+keep:
+  %env.at = getelementptr i8, ptr %slot, i64 {{Ring.ENV}}
+  store ptr %env, ptr %env.at
+  %info.at = getelementptr i8, ptr %slot, i64 {{Ring.INFO}}
+  call void @llvm.memcpy.inline.p0.p0.i64(ptr %info.at, ptr %info, i64 {{Ring.INFO_BYTES}}, i1 false)
+  call void @commit(ptr %slot)
+  br label %tell
+tell:
+  %nobody = icmp eq ptr %env, null
+  br i1 %nobody, label %done, label %go
+go:
+  call void @interrupt(ptr %env, ptr %context)
+  br label %done
+done:
+  ret void
+}
+declare void @llvm.memcpy.inline.p0.p0.i64(ptr, ptr, i64, i1)
+
+; SIGSEGV and SIGBUS: a write to a page of translated code, a fault of the guest's, a signal that
+; somebody sent, or the end of us.
+define void @on_fault(i32 %signo, ptr %info, ptr %context) nounwind {
+  %code.at = getelementptr i8, ptr %info, i64 {{Info.CODE}}
+  %code = load i32, ptr %code.at
+  %is_sent = icmp sle i32 %code, 0
+  br i1 %is_sent, label %sent, label %own
+sent:
+  tail call void @on_signal(i32 %signo, ptr %info, ptr %context)
+  ret void
+
+own:
+  %env = call ptr @this_env()
+  %is_none = icmp eq ptr %env, null
+  br i1 %is_none, label %die, label %look
+look:
+  %address.at = getelementptr i8, ptr %info, i64 {{Info.ADDRESS}}
+  %address = load i64, ptr %address.at
+  %base.at = getelementptr i8, ptr %env, i64 {{base}}
+  %base = load i64, ptr %base.at
+  %guest = sub i64 %address, %base
+  %error.at = getelementptr i8, ptr %context, i64 {{Context.ERROR}}
+  %error = load i64, ptr %error.at
+  %write.bit = and i64 %error, 2
+  %is_write = icmp ne i64 %write.bit, 0
+  %passes = call i1 @is_code_write(ptr %env, i64 %guest, i1 %is_write, ptr %context)
+  br i1 %passes, label %done, label %real
+
+real:
+  %in_guest.at = getelementptr i8, ptr %env, i64 {{in_guest}}
+  %in_guest = load i32, ptr %in_guest.at
+  %outside = icmp eq i32 %in_guest, 0
+  %limit.at = getelementptr i8, ptr %env, i64 {{guest_limit}}
+  %limit = load i64, ptr %limit.at
+  %reach = add i64 %limit, {{GUARD_BYTES}}
+  %too_far = icmp uge i64 %guest, %reach
+  %is_ours = or i1 %outside, %too_far
+  br i1 %is_ours, label %die, label %fault
+
+fault:
+  %fault.address.at = getelementptr i8, ptr %env, i64 {{fault_address}}
+  store i64 %guest, ptr %fault.address.at
+  %fault.code.at = getelementptr i8, ptr %env, i64 {{fault_code}}
+  store i32 %code, ptr %fault.code.at
+  %fault.signal.at = getelementptr i8, ptr %env, i64 {{fault_signal}}
+  store i32 %signo, ptr %fault.signal.at
+  %write = zext i1 %is_write to i32
+  %fault.write.at = getelementptr i8, ptr %env, i64 {{fault_write}}
+  store i32 %write, ptr %fault.write.at
+  %pc.at = getelementptr i8, ptr %context, i64 {{Context.RIP}}
+  %pc = load i64, ptr %pc.at
+  %host_pc.at = getelementptr i8, ptr %env, i64 {{host_pc}}
+  store i64 %pc, ptr %host_pc.at
+  %reason.at = getelementptr i8, ptr %env, i64 {{exit_reason}}
+  store i32 {{Reason.FAULT}}, ptr %reason.at
+  ; The handler returns to rt_leave: unlike siglongjmp, this keeps MXCSR and the signal mask.
+  store ptr @rt_leave, ptr %pc.at
+  %stack.at = getelementptr i8, ptr %env, i64 {{host_stack}}
+  %stack = load i64, ptr %stack.at
+  %sp.at = getelementptr i8, ptr %context, i64 {{Context.RSP}}
+  store i64 %stack, ptr %sp.at
+  br label %done
+
+die:
+  call void @last_words(ptr %info, ptr %context)
+  %reset = load ptr, ptr @host_signal
+  %old = call ptr %reset(i32 %signo, ptr null)
+  br label %done
+done:
+  ret void
+}
+
+; Whether an access need only be tried again, as it hit a page that was protected for its code.
+define internal i1 @is_code_write(ptr %env, i64 %guest, i1 %is_write, ptr %context) nounwind {
+  %limit.at = getelementptr i8, ptr %env, i64 {{guest_limit}}
+  %limit = load i64, ptr %limit.at
+  %inside = icmp ult i64 %guest, %limit
+  %table.at = getelementptr i8, ptr %env, i64 {{page_flags}}
+  %table = load ptr, ptr %table.at
+  %has_table = icmp ne ptr %table, null
+  %near = and i1 %inside, %has_table
+  %may_be = and i1 %near, %is_write
+  br i1 %may_be, label %look, label %no
+look:
+  %page = lshr i64 %guest, 12
+  %flags.at = getelementptr i8, ptr %table, i64 %page
+  %flags = load atomic i8, ptr %flags.at seq_cst, align 1
+  %code.bit = and i8 %flags, {{PAGE_CODE}}
+  %is_code = icmp ne i8 %code.bit, 0
+  br i1 %is_code, label %open, label %other
+
+open:
+  ; DIRTY first, CODE last: a thread that sees CODE gone finds the page open and counted.
+  %was = atomicrmw or ptr %flags.at, i8 {{PAGE_DIRTY}} seq_cst
+  %base.at = getelementptr i8, ptr %env, i64 {{base}}
+  %base = load i64, ptr %base.at
+  %start = and i64 %guest, -4096
+  %host = add i64 %base, %start
+  %status = call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},{rdx},~{rcx},~{r11},~{memory},~{flags}"(i64 10, i64 %host, i64 4096, i64 3)
+  %is_open = icmp eq i64 %status, 0
+  br i1 %is_open, label %opened, label %no
+opened:
+  %count = atomicrmw add ptr @rt_openings, i64 1 seq_cst
+  %now = atomicrmw and ptr %flags.at, i8 {{PAGE_NOT_CODE}} seq_cst
+  %ring = load ptr, ptr @rt_write_ring
+  %slot = call ptr @reserve(ptr %ring, i64 1)
+  %is_lost = icmp eq ptr %slot, null
+  br i1 %is_lost, label %tell, label %keep
+keep:
+  %env.at = getelementptr i8, ptr %slot, i64 {{Ring.ENV}}
+  store ptr %env, ptr %env.at
+  %page.at = getelementptr i8, ptr %slot, i64 {{Ring.PAGE}}
+  store i64 %start, ptr %page.at
+  call void @commit(ptr %slot)
+  br label %tell
+tell:
+  %event.at = getelementptr i8, ptr %env, i64 {{event}}
+  store atomic i32 1, ptr %event.at seq_cst, align 4
+  ret i1 true
+
+other:
+  ; Opened by another thread between our fault and now?  Then trying again will do.
+  %dirty.bit = and i8 %flags, {{PAGE_DIRTY}}
+  %is_dirty = icmp ne i8 %dirty.bit, 0
+  br i1 %is_dirty, label %retry, label %no
+retry:
+  %openings = load atomic i64, ptr @rt_openings seq_cst, align 8
+  %seen.at = getelementptr i8, ptr %env, i64 {{openings_seen}}
+  %seen = load i64, ptr %seen.at
+  store i64 %openings, ptr %seen.at
+  %nothing_new = icmp eq i64 %openings, %seen
+  br i1 %nothing_new, label %no, label %yes
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+
+; ---- a crash of our own ----------------------------------------------------------------------
+
+@words = internal global [72 x i8] c"qemupy: internal error: crash at 0x0000000000000000 (0x0000000000000000)", align 16
+@newline = internal constant [1 x i8] c"\0A"
+
+define internal void @last_words(ptr %info, ptr %context) nounwind {
+  %pc.at = getelementptr i8, ptr %context, i64 {{Context.RIP}}
+  %pc = load i64, ptr %pc.at
+  call void @put_hex(ptr getelementptr (i8, ptr @words, i64 35), i64 %pc)
+  %address.at = getelementptr i8, ptr %info, i64 {{Info.ADDRESS}}
+  %address = load i64, ptr %address.at
+  call void @put_hex(ptr getelementptr (i8, ptr @words, i64 55), i64 %address)
+  call void @say(ptr @words, i64 72)
+  call void @say(ptr @newline, i64 1)
+  ret void
+}
+
+define internal void @say(ptr %text, i64 %size) nounwind {
+  %n = call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},{rdx},~{rcx},~{r11},~{memory},~{flags}"(i64 1, i64 2, ptr %text, i64 %size)
+  ret void
+}
+
+; Write 16 hexadecimal digits.
+define internal void @put_hex(ptr %to, i64 %value) nounwind {
+start:
+  br label %loop
+loop:
+  %i = phi i64 [ 15, %start ], [ %before, %loop ]
+  %left = phi i64 [ %value, %start ], [ %rest, %loop ]
+  %digit = and i64 %left, 15
+  %is_letter = icmp ugt i64 %digit, 9
+  %from = select i1 %is_letter, i64 87, i64 48
+  %code = add i64 %digit, %from
+  %byte = trunc i64 %code to i8
+  %at = getelementptr i8, ptr %to, i64 %i
+  store i8 %byte, ptr %at
+  %rest = lshr i64 %left, 4
+  %before = sub i64 %i, 1
+  %more = icmp ne i64 %i, 0
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+
+!0 = !{!"branch_weights", i32 1, i32 2000}

@@ -1,0 +1,233 @@
+"""The native runtime as Python sees it: enter guest code, make system calls, collect signals.
+
+The code itself is runtime.ll.  Only the functions here and the handlers it exports are ever used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from struct import Struct
+from threading import Lock
+
+from backend.llvm.arena import Code, HostArena
+from backend.llvm.blob import Blob
+from backend.llvm.cache import Cache
+from backend.llvm.runtime_layout import Ring
+from tcg.state import HEADER, JUMP_CACHE_BITS
+
+SIGBUS, SIGSEGV = 7, 11
+SA_SIGINFO = 4
+
+MXCSR_DEFAULT = 0x1F80
+"""All FP exceptions masked, none raised, round to nearest: what a CPU starts with."""
+
+EXPORTS = ("h_untranslated", "h_count", "h_body", "h_goto", "rt_empty_head", "rt_host_table")
+"""What compiled code, records and heads may refer to."""
+
+_WORD = Struct("Q")  # native: one store, which another thread sees all or nothing of
+_HALF = Struct("I")
+
+
+class _Action(ctypes.Structure):
+    """struct sigaction of the C library."""
+
+    _fields_ = (
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_ulong * 16),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtSignal:
+    """A host signal that came: the env of the thread it reached, and the kernel's siginfo.
+
+    For one that did not fit in the ring, env is zero and siginfo has nothing but the number.
+    """
+
+    env: int
+    info: bytes
+
+
+def runtime_blob(cache: Cache, compile_runtime: Callable[[], bytes]) -> Blob:
+    """The runtime from the cache, else from the worker."""
+    key = cache.key("runtime", b"")
+    known = cache.get(key)
+    if known is not None:
+        return Blob.unpack(known)
+    data = compile_runtime()
+    cache.put(key, data)
+    return Blob.unpack(data)
+
+
+class Runtime:
+    """The runtime in one process's arena.
+
+    `enter(env, record)` runs guest code and gives the Reason it came back for;
+    `safe_syscall(env, number, six arguments)` makes a system call unless header.event is set, and
+    gives its result or -errno, -ERESTARTSYS if it was not made;
+    `attach(env)` says which CPU the calling thread runs (enter does so too; safe_syscall needs it).
+    All three let other Python threads run meanwhile.
+    """
+
+    def __init__(self, arena: HostArena, blob: Blob) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._arena = arena
+        self._code: Code = arena.install(blob, self._host_function)
+        self.symbols: dict[str, int] = {name: self._code.exports[name] for name in EXPORTS}
+        self._make_functions(self._code.exports)
+        self._make_key()
+        self.signals = RingReader(self._make_ring("rt_signal_ring"))
+        self.writes = RingReader(self._make_ring("rt_write_ring"))
+
+    def _make_functions(self, at: dict[str, int]) -> None:
+        word, pointer = ctypes.c_int64, ctypes.c_void_p
+        self.enter: Callable[[int, int], int]
+        self.enter = ctypes.CFUNCTYPE(ctypes.c_int, pointer, pointer)(at["enter"])
+        self.attach: Callable[[int | None], None]
+        self.attach = ctypes.CFUNCTYPE(None, pointer)(at["attach"])
+        self.safe_syscall: Callable[..., int]
+        self.safe_syscall = ctypes.CFUNCTYPE(word, pointer, *(word,) * 7)(at["safe_syscall"])
+        self.on_signal, self.on_kick = at["on_signal"], at["on_kick"]
+
+    def _host_function(self, name: str) -> int:
+        """The address of a function of the host's C library; raises KeyError."""
+        try:
+            found = ctypes.cast(getattr(self._libc, name), ctypes.c_void_p).value
+        except AttributeError:
+            raise KeyError(f"the host's C library has no function {name}") from None
+        assert found is not None
+        return found
+
+    def resolve(self, symbol: str) -> int:
+        """The address of a shared handler or a C library function; raises KeyError."""
+        found = self.symbols.get(symbol)
+        return self._host_function(symbol) if found is None else found
+
+    def _poke(self, name: str, value: int) -> None:
+        _WORD.pack_into(self._arena.view, self._code.exports[name] - self._arena.base, value)
+
+    def _make_key(self) -> None:
+        key = ctypes.c_uint()
+        if self._libc.pthread_key_create(ctypes.byref(key), None):
+            raise OSError("pthread_key_create failed")
+        _HALF.pack_into(
+            self._arena.view, self._code.exports["rt_key"] - self._arena.base, key.value
+        )
+
+    def _make_ring(self, name: str) -> memoryview:
+        address = self._arena.data.allocate(Ring.BYTES)
+        self._poke(name, address)
+        start = address - self._arena.base
+        return self._arena.view[start : start + Ring.BYTES]
+
+    def set_main_env(self, env: int) -> None:
+        """The CPU that is told of signals which reach a thread that runs no guest."""
+        self._poke("rt_main_env", env)
+
+    def catch_faults(self) -> None:
+        """Have SIGSEGV and SIGBUS handled natively from here on."""
+        for signo in (SIGSEGV, SIGBUS):
+            self._catch(signo, self._code.exports["on_fault"], SA_SIGINFO)
+
+    def _catch(self, signo: int, handler: int, flags: int) -> None:
+        action = _Action(handler=handler, flags=flags)
+        if self._libc.sigaction(signo, ctypes.byref(action), None):
+            raise OSError(ctypes.get_errno(), f"sigaction of signal {signo}")
+
+    def new_jump_cache(self) -> int:
+        """The address of an empty jump cache: every place holds a head that has no guest pc."""
+        count = 1 << JUMP_CACHE_BITS
+        address = self._arena.data.allocate(8 * count)
+        self.empty_jump_cache(address)
+        return address
+
+    def empty_jump_cache(self, address: int) -> None:
+        """Forget everything in a jump cache."""
+        start = address - self._arena.base
+        size = 8 << JUMP_CACHE_BITS
+        empty = _WORD.pack(self.symbols["rt_empty_head"])
+        self._arena.view[start : start + size] = empty * (size // 8)
+
+    def prepare(self, view: memoryview, base: int, guest_limit: int, page_flags: int) -> None:
+        """Fill in the header of a new env, which `view` is, except for its jump cache."""
+        for field, value in (
+            ("base", base),
+            ("guest_limit", guest_limit),
+            ("page_flags", page_flags),
+            ("runtime", self.symbols["rt_host_table"]),
+        ):
+            _WORD.pack_into(view, HEADER[field].offset, value)
+        _HALF.pack_into(view, HEADER["mxcsr"].offset, MXCSR_DEFAULT)
+
+    def caught_signals(self) -> list[CaughtSignal]:
+        """The signals that came since the last time, oldest first."""
+        found = [
+            CaughtSignal(_WORD.unpack_from(slot, Ring.ENV)[0], slot[Ring.INFO :][: Ring.INFO_BYTES])
+            for slot in self.signals.take()
+        ]
+        lost = self.signals.take_lost()
+        found += (
+            CaughtSignal(0, _HALF.pack(bit + 1).ljust(Ring.INFO_BYTES, b"\0"))
+            for bit in range(64)
+            if lost >> bit & 1
+        )
+        return found
+
+    def written_pages(self) -> list[int] | None:
+        """Guest addresses of code pages opened for writing since the last time.
+
+        None: there were more than could be noted; look for PAGE_DIRTY in the page flags.
+        """
+        pages = [_WORD.unpack_from(slot, Ring.PAGE)[0] for slot in self.writes.take()]
+        return None if self.writes.take_lost() else pages
+
+    def after_fork_in_child(self) -> None:
+        """What the parent's handlers noted is the parent's."""
+        self.signals.forget()
+        self.writes.forget()
+
+
+class RingReader:
+    """The reading side of a ring; any Python thread may read."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self._lock = Lock()
+
+    def _get(self, offset: int) -> int:
+        value: int = _WORD.unpack_from(self._view, offset)[0]
+        return value
+
+    def take(self) -> list[bytes]:
+        """The slots that are ready, oldest first."""
+        if self._get(Ring.TAIL) == self._get(Ring.HEAD):
+            return []
+        with self._lock:
+            return list(self._ready())
+
+    def _ready(self) -> Iterator[bytes]:
+        tail = self._get(Ring.TAIL)
+        while True:
+            at = Ring.FIRST_SLOT + tail % Ring.SLOTS * Ring.SLOT_BYTES
+            if self._get(at + Ring.READY) != tail + 1:
+                return
+            yield bytes(self._view[at : at + Ring.SLOT_BYTES])
+            tail += 1
+            _WORD.pack_into(self._view, Ring.TAIL, tail)
+
+    def take_lost(self) -> int:
+        """The bits of what did not fit."""
+        lost = self._get(Ring.LOST)
+        if lost:
+            _WORD.pack_into(self._view, Ring.LOST, 0)
+        return lost
+
+    def forget(self) -> None:
+        """Drop everything; in a process without other threads only."""
+        self._lock = Lock()
+        _WORD.pack_into(self._view, Ring.TAIL, self._get(Ring.HEAD))
+        _WORD.pack_into(self._view, Ring.LOST, 0)

@@ -1,0 +1,61 @@
+"""Numbers that the native runtime and Python share: rings, page flags, what the kernel lays out.
+
+The rest is in tcg/state.py.
+"""
+
+from __future__ import annotations
+
+PAGE_CODE = 1
+"""A guest page holds translated code, and was made read-only for that alone: opening it is fine."""
+PAGE_DIRTY = 2
+"""A page of translated code has been written to."""
+
+GUARD_BYTES = 1 << 20
+"""How far beyond the guest's last address one of its accesses may reach."""
+
+ERESTARTSYS = 512
+"""What safe_syscall answers (negated) for a call that was not made because of an event."""
+
+
+class Ring:
+    """A ring of slots filled by signal handlers in any thread, and read in Python.
+
+    HEAD and TAIL count slots ever taken and ever given back.  A slot can be read when its READY
+    equals its place in that count plus one.  What comes while the ring is full is or-ed to LOST.
+    """
+
+    HEAD, TAIL, LOST, FIRST_SLOT = 0, 64, 128, 192
+    SLOTS, SLOT_BYTES = 512, 192
+    BYTES = FIRST_SLOT + SLOTS * SLOT_BYTES
+
+    READY, TICKET, ENV, PAGE, INFO = 0, 8, 16, 24, 32
+    INFO_BYTES = 128
+
+
+class Info:
+    """siginfo_t of the kernel."""
+
+    CODE, ADDRESS = 8, 16
+
+
+class Context:
+    """ucontext_t of the kernel, x86-64: registers start at 40, in the order of sys/ucontext.h."""
+
+    RSP, RIP, ERROR = 40 + 8 * 15, 40 + 8 * 16, 40 + 8 * 19
+
+
+def _named(holder: type) -> dict[str, int]:
+    return {f"{holder.__name__}.{k}": v for k, v in vars(holder).items() if k.isupper()}
+
+
+NUMBERS: dict[str, int] = {
+    **_named(Ring),
+    **_named(Info),
+    **_named(Context),
+    "PAGE_CODE": PAGE_CODE,
+    "PAGE_DIRTY": PAGE_DIRTY,
+    "PAGE_NOT_CODE": ~PAGE_CODE,
+    "GUARD_BYTES": GUARD_BYTES,
+    "ERESTARTSYS": ERESTARTSYS,
+}
+"""All of it by name, for runtime.ll."""

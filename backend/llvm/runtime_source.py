@@ -1,0 +1,32 @@
+"""Makes the native runtime from its text: the service `runtime` of the compile worker."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+from backend.llvm import runtime_layout
+from backend.llvm.compilation import compile_module
+from tcg.state import HEADER, Head, Reason, Record
+
+# fmt: off
+NUMBERS: dict[str, int] = {
+    **{name: slot.offset for name, slot in HEADER.items()},
+    **{f"Reason.{reason.name}": int(reason) for reason in Reason},
+    **{f"Head.{name}": getattr(Head, name) for name in ("COUNTER", "BODY")},
+    "Record.LINK": Record.LINK,
+    **runtime_layout.NUMBERS,
+}
+# fmt: on
+"""What the names in double braces in runtime.ll stand for."""
+
+
+def runtime_text() -> str:
+    """The runtime's LLVM text; raises KeyError for a name that stands for nothing."""
+    text = files("backend.llvm").joinpath("runtime.ll").read_text()
+    return re.sub(r"\{\{([\w.]+)\}\}", lambda found: str(NUMBERS[found[1]]), text)
+
+
+def serve_runtime(_request: object) -> bytes:
+    """The service `runtime`: the packed blob."""
+    return compile_module(runtime_text()).blob.pack()

@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Type:
-    """One IR type: its name in the text form, its width in bits, and whether it is a float."""
+    """One IR type: its name in the text form, its width in bits, and whether it is a float.
+
+    There is one object of each, compared and hashed by identity: types are keys in hot code.
+    """
 
     name: str
     bits: int

@@ -32,7 +32,7 @@ Overlaps.  No word may match two rows, but inside `{` and `}`, each on its own l
 first match counts: the special case stands above the general one.
 
 Text.  The first word is the mnemonic.  In braces: an expression over the fields and pc (`+ - * <<
->> &`, comparisons, `and`, `or`, as in Python), then perhaps how to show it:
+>> &`, comparisons, `in (1, 2)`, `and`, `or`, as in Python), then perhaps how to show it:
     {rt}  {32-sh}       a decimal number
     {ra|0}              what stands after | if the value is zero, else its name in the list reg
     {rc:.}              one character, if the value is not zero

@@ -135,13 +135,14 @@ HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("scratch", I64),
     ("depth", I64),
     ("host_stack", I64),
-    ("openings_seen", I64),
+    ("page_access", I64),
+    ("write_retries", I64),
 )
 """The fields at the start of every env.  `current_rec`: the record whose memory access runs
 (handlers), zero while a region runs; `current_pc`: the guest pc of the access that runs in a region
 compiled in exact mode.  `mxcsr` is the guest's FP environment while the guest does not run.
-`host_stack`: where leaving guest code goes back to; `openings_seen`: how many code pages had been
-opened for writing when this CPU last tried a write again for that.
+`page_flags`, `page_access`: host addresses of tables with a byte a page, what the engine notes and
+what the guest may do (PROT_*).  `host_stack`: where leaving guest code goes back to.
 """
 
 JUMP_BUFFER_BYTES = 256

@@ -8,7 +8,15 @@ from functools import cache
 from typing import Any
 
 from backend.llvm.blob import Blob
-from backend.llvm.llvmlite_api import CompileError, Compiler, Listing, Options, version
+from backend.llvm.llvmlite_api import (
+    NO_LISTING,
+    USUAL,
+    CompileError,
+    Compiler,
+    Listing,
+    Options,
+    version,
+)
 from backend.llvm.objects import ObjectError, blob_of
 
 
@@ -32,7 +40,7 @@ def host_compiler() -> Compiler:
 
 
 def compile_module(
-    text: str, options: Options = Options(), listing: Listing = Listing()
+    text: str, options: Options = USUAL, listing: Listing = NO_LISTING
 ) -> Compilation:
     """Compile LLVM text; raises InternalError, with the text saved to a file it names."""
     try:

@@ -40,6 +40,10 @@ class Listing:
     assembly: bool = False
 
 
+USUAL = Options()
+NO_LISTING = Listing()
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """An object file, and the listings that were asked for (else empty)."""
@@ -67,7 +71,7 @@ class Compiler:
         self._builders: dict[Options, Any] = {}
 
     def compile(
-        self, text: str, options: Options = Options(), listing: Listing = Listing()
+        self, text: str, options: Options = USUAL, listing: Listing = NO_LISTING
     ) -> Compiled:
         """Compile LLVM text; raises CompileError with LLVM's message.
 

@@ -18,14 +18,14 @@ from struct import Struct
 
 from backend.llvm.blob import ALIGN, HERE, Blob, Kind, Relocation
 
-HOST_FUNCTIONS = frozenset(
-    """
-    memcpy memmove memset memcmp bcmp strlen
-    fma fmaf fmod fmodf sqrt sqrtf rint rintf nearbyint nearbyintf round roundf roundeven roundevenf
-    floor floorf ceil ceilf trunc truncf ldexp ldexpf frexp frexpf
-    __udivti3 __umodti3 __divti3 __modti3 __multi3
-    """.split()
-)
+# fmt: off
+HOST_FUNCTIONS = frozenset((
+    "memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen",
+    "fma", "fmaf", "fmod", "fmodf", "sqrt", "sqrtf", "ldexp", "ldexpf", "frexp", "frexpf",
+    "rint", "rintf", "nearbyint", "nearbyintf", "round", "roundf", "roundeven", "roundevenf",
+    "floor", "floorf", "ceil", "ceilf", "trunc", "truncf",
+))
+# fmt: on
 """Host library functions LLVM may call of its own accord.  They lie anywhere in the address space,
 so calls to them go through a stub in the blob."""
 

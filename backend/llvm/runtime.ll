@@ -20,8 +20,6 @@ declare i32 @clock_gettime(i32, ptr)
 @rt_key         = hidden global i32 0     ; the pthread key under which a thread's env is
 @rt_main_env    = hidden global ptr null  ; who is told of signals that reach a thread without env
 @rt_signal_ring = hidden global ptr null
-@rt_write_ring  = hidden global ptr null
-@rt_openings    = hidden global i64 0     ; how many times a code page was opened for writing
 
 ; What header.runtime points to.
 @rt_host_table = hidden global [1 x ptr] [ptr @rt_clock]
@@ -329,7 +327,7 @@ look:
   %error = load i64, ptr %error.at
   %write.bit = and i64 %error, 2
   %is_write = icmp ne i64 %write.bit, 0
-  %passes = call i1 @is_code_write(ptr %env, i64 %guest, i1 %is_write, ptr %context)
+  %passes = call i1 @is_code_write(ptr %env, i64 %guest, i1 %is_write, i32 %code)
   br i1 %passes, label %done, label %real
 
 real:
@@ -377,65 +375,62 @@ done:
 }
 
 ; Whether an access need only be tried again, as it hit a page that was protected for its code.
-define internal i1 @is_code_write(ptr %env, i64 %guest, i1 %is_write, ptr %context) nounwind {
+define internal i1 @is_code_write(ptr %env, i64 %guest, i1 %is_write, i32 %code) nounwind {
   %limit.at = getelementptr i8, ptr %env, i64 {{guest_limit}}
   %limit = load i64, ptr %limit.at
   %inside = icmp ult i64 %guest, %limit
-  %table.at = getelementptr i8, ptr %env, i64 {{page_flags}}
-  %table = load ptr, ptr %table.at
-  %has_table = icmp ne ptr %table, null
-  %near = and i1 %inside, %has_table
-  %may_be = and i1 %near, %is_write
-  br i1 %may_be, label %look, label %no
+  %denied = icmp eq i32 %code, {{SEGV_ACCERR}}
+  %write = and i1 %is_write, %denied
+  %may_be = and i1 %inside, %write
+  br i1 %may_be, label %allowed, label %no
+allowed:
+  %access.at = getelementptr i8, ptr %env, i64 {{page_access}}
+  %access.table = load ptr, ptr %access.at
+  %has_table = icmp ne ptr %access.table, null
+  br i1 %has_table, label %look, label %no
 look:
   %page = lshr i64 %guest, 12
-  %flags.at = getelementptr i8, ptr %table, i64 %page
-  %flags = load atomic i8, ptr %flags.at seq_cst, align 1
-  %code.bit = and i8 %flags, {{PAGE_CODE}}
-  %is_code = icmp ne i8 %code.bit, 0
-  br i1 %is_code, label %open, label %other
+  %access.byte = getelementptr i8, ptr %access.table, i64 %page
+  %access = load atomic i8, ptr %access.byte seq_cst, align 1
+  %write.bit = and i8 %access, {{PROT_WRITE}}
+  %is_allowed = icmp ne i8 %write.bit, 0
+  br i1 %is_allowed, label %ours, label %no
+
+ours:
+  ; The guest may write there, so the host's protection is for code, or was just now.
+  %flags.at = getelementptr i8, ptr %env, i64 {{page_flags}}
+  %flags.table = load ptr, ptr %flags.at
+  %flags.byte = getelementptr i8, ptr %flags.table, i64 %page
+  %flags = load atomic i8, ptr %flags.byte seq_cst, align 1
+  %is_watched = icmp ne i8 %flags, 0
+  %retries.at = getelementptr i8, ptr %env, i64 {{write_retries}}
+  br i1 %is_watched, label %open, label %retry
 
 open:
-  ; DIRTY first, CODE last: a thread that sees CODE gone finds the page open and counted.
-  %was = atomicrmw or ptr %flags.at, i8 {{PAGE_DIRTY}} seq_cst
   %base.at = getelementptr i8, ptr %env, i64 {{base}}
   %base = load i64, ptr %base.at
   %start = and i64 %guest, -4096
   %host = add i64 %base, %start
-  %status = call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},{rdx},~{rcx},~{r11},~{memory},~{flags}"(i64 10, i64 %host, i64 4096, i64 3)
-  %is_open = icmp eq i64 %status, 0
-  br i1 %is_open, label %opened, label %no
-opened:
-  %count = atomicrmw add ptr @rt_openings, i64 1 seq_cst
-  %now = atomicrmw and ptr %flags.at, i8 {{PAGE_NOT_CODE}} seq_cst
-  %ring = load ptr, ptr @rt_write_ring
-  %slot = call ptr @reserve(ptr %ring, i64 1)
-  %is_lost = icmp eq ptr %slot, null
-  br i1 %is_lost, label %tell, label %keep
-keep:
-  %env.at = getelementptr i8, ptr %slot, i64 {{Ring.ENV}}
-  store ptr %env, ptr %env.at
-  %page.at = getelementptr i8, ptr %slot, i64 {{Ring.PAGE}}
-  store i64 %start, ptr %page.at
-  call void @commit(ptr %slot)
-  br label %tell
-tell:
+  %status = call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},{rdx},~{rcx},~{r11},~{memory},~{flags}"(i64 {{SYS_mprotect}}, i64 %host, i64 4096, i64 3)
+  ; Dirty only now: whoever sees it clear may protect the page again, and is then told again.
+  %old = atomicrmw or ptr %flags.byte, i8 {{PAGE_DIRTY}} seq_cst
   %event.at = getelementptr i8, ptr %env, i64 {{event}}
   store atomic i32 1, ptr %event.at seq_cst, align 4
-  ret i1 true
+  store i64 0, ptr %retries.at
+  %is_open = icmp eq i64 %status, 0
+  ret i1 %is_open
 
-other:
-  ; Opened by another thread between our fault and now?  Then trying again will do.
-  %dirty.bit = and i8 %flags, {{PAGE_DIRTY}}
-  %is_dirty = icmp ne i8 %dirty.bit, 0
-  br i1 %is_dirty, label %retry, label %no
 retry:
-  %openings = load atomic i64, ptr @rt_openings seq_cst, align 8
-  %seen.at = getelementptr i8, ptr %env, i64 {{openings_seen}}
-  %seen = load i64, ptr %seen.at
-  store i64 %openings, ptr %seen.at
-  %nothing_new = icmp eq i64 %openings, %seen
-  br i1 %nothing_new, label %no, label %yes
+  ; Another thread is opening the page: let it.  The count ends this should we be wrong.
+  %retries = load i64, ptr %retries.at
+  %more = add i64 %retries, 1
+  store i64 %more, ptr %retries.at
+  %nothing = call i64 asm sideeffect "syscall", "={rax},{rax},~{rcx},~{r11},~{memory},~{flags}"(i64 {{SYS_sched_yield}})
+  %patient = icmp ult i64 %more, {{WRITE_RETRIES}}
+  br i1 %patient, label %yes, label %give_up
+give_up:
+  store i64 0, ptr %retries.at
+  ret i1 false
 yes:
   ret i1 true
 no:
@@ -460,7 +455,7 @@ define internal void @last_words(ptr %info, ptr %context) nounwind {
 }
 
 define internal void @say(ptr %text, i64 %size) nounwind {
-  %n = call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},{rdx},~{rcx},~{r11},~{memory},~{flags}"(i64 1, i64 2, ptr %text, i64 %size)
+  %n = call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},{rdx},~{rcx},~{r11},~{memory},~{flags}"(i64 {{SYS_write}}, i64 2, ptr %text, i64 %size)
   ret void
 }
 

@@ -81,7 +81,6 @@ class Runtime:
         self._make_functions(self._code.exports)
         self._make_key()
         self.signals = RingReader(self._make_ring("rt_signal_ring"))
-        self.writes = RingReader(self._make_ring("rt_write_ring"))
 
     def _make_functions(self, at: dict[str, int]) -> None:
         word, pointer = ctypes.c_int64, ctypes.c_void_p
@@ -152,12 +151,18 @@ class Runtime:
         empty = _WORD.pack(self.symbols["rt_empty_head"])
         self._arena.view[start : start + size] = empty * (size // 8)
 
-    def prepare(self, view: memoryview, base: int, guest_limit: int, page_flags: int) -> None:
-        """Fill in the header of a new env, which `view` is, except for its jump cache."""
+    def prepare(
+        self, view: memoryview, base: int, guest_limit: int, page_flags: int, page_access: int
+    ) -> None:
+        """Fill in the header of a new env, which `view` is, except for its jump cache.
+
+        Without tables (both zero) every fault is the guest's.
+        """
         for field, value in (
             ("base", base),
             ("guest_limit", guest_limit),
             ("page_flags", page_flags),
+            ("page_access", page_access),
             ("runtime", self.symbols["rt_host_table"]),
         ):
             _WORD.pack_into(view, HEADER[field].offset, value)
@@ -177,18 +182,9 @@ class Runtime:
         )
         return found
 
-    def written_pages(self) -> list[int] | None:
-        """Guest addresses of code pages opened for writing since the last time.
-
-        None: there were more than could be noted; look for PAGE_DIRTY in the page flags.
-        """
-        pages = [_WORD.unpack_from(slot, Ring.PAGE)[0] for slot in self.writes.take()]
-        return None if self.writes.take_lost() else pages
-
     def after_fork_in_child(self) -> None:
         """What the parent's handlers noted is the parent's."""
         self.signals.forget()
-        self.writes.forget()
 
 
 class RingReader:

@@ -5,10 +5,17 @@ The rest is in tcg/state.py.
 
 from __future__ import annotations
 
-PAGE_CODE = 1
-"""A guest page holds translated code, and was made read-only for that alone: opening it is fine."""
 PAGE_DIRTY = 2
-"""A page of translated code has been written to."""
+"""The flag of a page of translated code that has been written to."""
+
+PROT_WRITE = 2
+"""The bit of the access table that lets the guest write to a page."""
+
+SEGV_ACCERR = 2
+"""si_code of an access that the page's protection forbids."""
+
+WRITE_RETRIES = 10_000
+"""How often in a row a write is tried again on a page that another thread is about to open."""
 
 GUARD_BYTES = 1 << 20
 """How far beyond the guest's last address one of its accesses may reach."""
@@ -28,7 +35,7 @@ class Ring:
     SLOTS, SLOT_BYTES = 512, 192
     BYTES = FIRST_SLOT + SLOTS * SLOT_BYTES
 
-    READY, TICKET, ENV, PAGE, INFO = 0, 8, 16, 24, 32
+    READY, TICKET, ENV, INFO = 0, 8, 16, 24
     INFO_BYTES = 128
 
 
@@ -52,10 +59,14 @@ NUMBERS: dict[str, int] = {
     **_named(Ring),
     **_named(Info),
     **_named(Context),
-    "PAGE_CODE": PAGE_CODE,
     "PAGE_DIRTY": PAGE_DIRTY,
-    "PAGE_NOT_CODE": ~PAGE_CODE,
+    "PROT_WRITE": PROT_WRITE,
+    "SEGV_ACCERR": SEGV_ACCERR,
+    "WRITE_RETRIES": WRITE_RETRIES,
     "GUARD_BYTES": GUARD_BYTES,
     "ERESTARTSYS": ERESTARTSYS,
+    "SYS_write": 1,
+    "SYS_mprotect": 10,
+    "SYS_sched_yield": 24,
 }
 """All of it by name, for runtime.ll."""

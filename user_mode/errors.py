@@ -1,0 +1,56 @@
+"""The exceptions of a Linux process: a system call's errno, a user's mistake, a guest's own fault."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class Errno(Exception):
+    """A system call fails with this error.
+
+    `code` is the host's number (the generic Linux one); the syscall layer turns it into the
+    guest's where an ABI numbers it differently.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{errno.errorcode.get(self.code, self.code)} ({os.strerror(self.code)})"
+
+
+class UserError(Exception):
+    """The user asked for something that cannot be: one line on stderr and an exit status.
+
+    Statuses are a shell's: 127 for what is not there, 126 for what cannot be executed, 1 for the
+    other mistakes.
+    """
+
+    NOT_FOUND = 127
+    NOT_EXECUTABLE = 126
+    OTHER = 1
+
+    def __init__(self, message: str, status: int = OTHER) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class BadImage(UserError):
+    """A program that execve(2) refuses: the user's mistake at the command line, else an errno."""
+
+    def __init__(self, message: str, code: int) -> None:
+        status = self.NOT_FOUND if code in (errno.ENOENT, errno.ENOTDIR) else self.NOT_EXECUTABLE
+        super().__init__(message, status)
+        self.code = code
+
+
+class GuestFault(Exception):
+    """The guest's instruction fetch at `address` fails: `is_bus` for SIGBUS, else SIGSEGV."""
+
+    def __init__(self, address: int, is_bus: bool = False) -> None:
+        super().__init__(f"no executable memory at {address:#x}")
+        self.address = address
+        self.is_bus = is_bus

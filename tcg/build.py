@@ -19,6 +19,7 @@ from tcg.ops import Op
 from tcg.state import File, Slot
 from tcg.types import I32, VOID, Type
 
+
 class Builder:
     """Appends operations to `function`, at the end of `block`."""
 
@@ -99,7 +100,7 @@ class Builder:
         return self.emit(ops.SELECT, type_, args)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
-        """a * b + c, rounded once."""
+        """A * b + c, rounded once."""
         return self.emit(ops.FMA, a.type, (a, b, c))
 
     # -- guest state -----------------------------------------------------------------------
@@ -156,8 +157,13 @@ class Builder:
     # -- helpers ---------------------------------------------------------------------------
 
     def call(self, helper: Helper, *args: Operand) -> Value:
-        """Call a helper."""
+        """Call a helper.  One that touches guest state is built in place, so that the passes and
+        the backend see what it reads and writes.
+        """
         given = tuple(self.value(t, a) for t, a in zip(helper.params, args, strict=True))
+        if not helper.pure:
+            made = helper.build(self, given)
+            return self.const(I32, 0) if made is None else made
         return self.emit(ops.CALL, helper.result, given, helper)
 
     # -- control flow ----------------------------------------------------------------------
@@ -224,6 +230,10 @@ class Builder:
     def ask(self, what: int, next_pc: FieldLike) -> None:
         """Leave for the client; the guest goes on at `next_pc`."""
         self.emit(ops.ASK, VOID, (), (what, next_pc))
+
+    def poll(self, pc: int) -> None:
+        """Leave if an event is pending; the guest goes on at `pc`."""
+        self.emit(ops.POLL, VOID, (), pc)
 
     def insn(self, pc: int, text: str | None = None) -> None:
         """Mark the start of a guest instruction."""

@@ -43,7 +43,8 @@ class Decoded(NamedTuple):
 
 class Frontend(Protocol):
     """A guest ISA.  `pc_shift`: low pc bits that are always zero; `max_size`: longest
-    instruction in bytes."""
+    instruction in bytes.
+    """
 
     name: str
     layout: StateLayout
@@ -65,7 +66,8 @@ class Frontend(Protocol):
 
     def lift(self, b: Builder, row: int, fields: Sequence[FieldLike], pc: FieldLike) -> None:
         """Emit what the instruction does.  `b` comes from `new_builder`.  Leaves the block open
-        when the instruction goes on to the next one."""
+        when the instruction goes on to the next one.
+        """
 
     def disassemble(self, decoded: Decoded, pc: int) -> str:
         """The instruction in assembler syntax."""

@@ -38,6 +38,7 @@ class Op:
     effects: bool = False
     ends: bool = False
     barrier: bool = False
+    leaves: bool = False
 
     def __repr__(self) -> str:
         return self.name
@@ -57,11 +58,12 @@ def op(
     effects: bool = False,
     ends: bool = False,
     barrier: bool = False,
+    leaves: bool = False,
 ) -> Op:
     """Declare one row of the table."""
     left, _, right = signature.partition("=")
     operands = tuple(part.strip() for part in right.split(",") if part.strip())
-    made = Op(name, left.strip(), operands, meaning, doc, commutes, effects, ends, barrier)
+    made = Op(name, left.strip(), operands, meaning, doc, commutes, effects, ends, barrier, leaves)
     OPS[name] = made
     return made
 
@@ -178,14 +180,15 @@ FPROUND = op("fpround", "= i32",  None, "set the rounding mode: 0 nearest even, 
 CLOCK   = op("clock",   "i64 =",  None, "nanoseconds of a clock that never goes back", effects=True)
 
 CALL  = op("call", "T = *", None, "call a helper, itself IR", effects=True)
+POLL  = op("poll", "=", None, "leave for the run loop, to go on at the given address, if an event is pending", effects=True, leaves=True)
 INSN  = op("insn", "=", None, "a guest instruction starts here", effects=True)
 
 BR    = op("br",    "=",     None, "go to another IR block", effects=True, ends=True)
 CBR   = op("cbr",   "= i1",  None, "go to the first IR block if set, else to the second", effects=True, ends=True)
-GOTO  = op("goto",  "=",     None, "go to a static guest address", effects=True, ends=True)
-JUMP  = op("jump",  "= P",   None, "go to a computed guest address", effects=True, ends=True)
-RAISE = op("raise", "=",     None, "raise a guest exception", effects=True, ends=True)
-ASK   = op("ask",   "=",     None, "ask the client for a service: a system call, port I/O", effects=True, ends=True)
-NEXT  = op("next",  "=",     None, "go on with the next instruction (one instruction lifted alone)", effects=True, ends=True)
+GOTO  = op("goto",  "=",     None, "go to a static guest address", effects=True, ends=True, leaves=True)
+JUMP  = op("jump",  "= P",   None, "go to a computed guest address", effects=True, ends=True, leaves=True)
+RAISE = op("raise", "=",     None, "raise a guest exception", effects=True, ends=True, leaves=True)
+ASK   = op("ask",   "=",     None, "ask the client for a service: a system call, port I/O", effects=True, ends=True, leaves=True)
+NEXT  = op("next",  "=",     None, "go on with the next instruction (one instruction lifted alone)", effects=True, ends=True, leaves=True)
 RET   = op("ret",   "= *",   None, "return from a helper", effects=True, ends=True)
 # fmt: on

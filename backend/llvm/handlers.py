@@ -1,0 +1,174 @@
+"""Handlers: native code for one form of guest instruction, which reads its operands in a record.
+
+    h(env, rec, base):   do what the instruction does with the operands in rec
+                         tail-call the handler of the next record
+
+A block is a row of such records, so running cold code means going from handler to handler with
+one load and one indirect jump between two instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backend.llvm.lower import (
+    ATTRIBUTES,
+    SIGNATURE,
+    STATE,
+    Declarations,
+    Lowering,
+    finish_module,
+    llvm_type,
+)
+from tcg import ops
+from tcg.fields import FieldExpr
+from tcg.forms import Form, Operand, offset_key, operand_key
+from tcg.ir import Value
+from tcg.state import HEADER, Reason, Record
+
+INVARIANT = ", !invariant.load !8"
+GOTO_SLOW = f"""
+!8 = !{{}}
+define internal tailcc void @goto_slow({SIGNATURE}) {ATTRIBUTES} noinline cold {{
+  %rp = getelementptr i8, ptr %env, i64 {HEADER["exit_rec"].offset}
+  %sp = getelementptr i8, ptr %env, i64 {HEADER["exit_reason"].offset}
+  %lp = getelementptr i8, ptr %rec, i64 {Record.LINK}
+  %link = load ptr, ptr %lp
+  %unset = icmp eq ptr %link, null
+  %there = select i1 %unset, ptr %rec, ptr %link
+  %why = select i1 %unset, i32 {int(Reason.LINK)}, i32 {int(Reason.EVENT)}
+  store ptr %there, ptr %rp
+  store i32 %why, ptr %sp
+  ret void
+}}
+"""
+"""What a followed link does when it is not set yet, or when an event is pending."""
+
+
+class HandlerLowering(Lowering):
+    """Lowers a form: slots are in env, operands in the record, the way on is a tail call."""
+
+    def __init__(self, form: Form, declarations: Declarations, pc_shift: int) -> None:
+        assert form.function is not None
+        super().__init__(form.function, declarations)
+        self.form = form
+        self.pc_shift = pc_shift
+        self.fields: dict[str, str] = {}
+
+    def text(self) -> str:
+        """The handler as an LLVM function."""
+        self.lower_blocks()
+        first = next(iter(self.function.blocks))
+        head = f"define tailcc void @{self.form.symbol}({SIGNATURE}) {ATTRIBUTES} {{"
+        return "\n".join((head, "start:", *self.entry, f"  br label %{first}", *self.lines, "}"))
+
+    def operand(self, value: Value) -> str:
+        if value.op is ops.FIELD:
+            return self._field(value)
+        return super().operand(value)
+
+    def _field(self, value: Value) -> str:
+        """Operand loads stand in the entry, where they dominate every use."""
+        key = operand_key(value.type, value.imm)
+        name = self.fields.get(key)
+        if name is None:
+            name = self.fields[key] = f"%f{len(self.fields)}"
+            self._load_operand(name, self.form.operand(key), llvm_type(value.type))
+        return name
+
+    def _load_operand(self, name: str, operand: Operand, type_: str) -> None:
+        memory = f"i{8 * operand.size}" if type_ == "i1" else type_
+        self.entry += [
+            f"  {name}p = getelementptr i8, ptr %rec, i64 {operand.offset}",
+            f"  {name}{'w' if type_ == 'i1' else ''} = load {memory}, ptr {name}p{INVARIANT}",
+        ]
+        if type_ == "i1":
+            self.entry.append(f"  {name} = trunc i8 {name}w to i1")
+
+    def lower_field(self, inst: Value) -> None:
+        """Fields are read when they are used."""
+
+    def _file_pointer(self, inst: Value) -> str:
+        key = offset_key(*inst.imm)
+        name = self.fields.get(key)
+        if name is None:
+            name = self.fields[key] = f"%f{len(self.fields)}"
+            self._load_operand(f"{name}o", self.form.operand(key), "i16")
+            self.entry += [
+                f"  {name}z = zext i16 {name}o to i64",
+                f"  {name} = getelementptr i8, ptr %env, i64 {name}z",
+            ]
+        return name
+
+    def lower_getf(self, inst: Value) -> None:
+        """Read the register whose offset the record holds."""
+        self.names[inst] = self.load_slot(self._file_pointer(inst), inst.type)
+
+    def lower_putf(self, inst: Value) -> None:
+        """Write the register whose offset the record holds."""
+        file = inst.imm[0]
+        self.store_slot(self._file_pointer(inst), file.type, self.operand(inst.args[0]))
+
+    def before_access(self) -> None:
+        """A fault finds the record that caused it in the header."""
+        self.line(f"store volatile ptr %rec, ptr {self.header('current_rec')}{STATE}")
+
+    def _poll(self) -> str:
+        pointer = self.header("event")
+        event = self.temp(f"load volatile i32, ptr {pointer}{STATE}")
+        return self.temp(f"icmp ne i32 {event}, 0")
+
+    def lower_goto(self, inst: Value) -> None:
+        """Follow the record's link."""
+        pointer = self.temp(f"getelementptr i8, ptr %rec, i64 {Record.LINK}")
+        link = self.temp(f"load ptr, ptr {pointer}")
+        unset = self.temp(f"icmp eq ptr {link}, null")
+        slow = self.temp(f"or i1 {unset}, {self._poll()}")
+        slow_label, go_label = self.fresh("slow"), self.fresh("go")
+        self.line(f"br i1 {slow}, label %{slow_label}, label %{go_label}, !prof !6")
+        self.label(slow_label)
+        self.line("musttail call tailcc void @goto_slow(ptr %env, ptr %rec, ptr %base)")
+        self.line("ret void")
+        self.label(go_label)
+        self.tail_call(link)
+
+    def lower_jump(self, inst: Value) -> None:
+        """Look the target up, after a look at the event word."""
+        target = inst.args[0]
+        pc = self.operand(target)
+        wide = pc if target.type.bits == 64 else self.temp(f"zext {target.type} {pc} to i64")
+        event_label, go_label = self.fresh("event"), self.fresh("go")
+        self.line(f"br i1 {self._poll()}, label %{event_label}, label %{go_label}, !prof !6")
+        self.label(event_label)
+        self.leave(Reason.EVENT, exit_pc=wide, exit_rec="0")
+        self.label(go_label)
+        self.look_up(pc, target.type, self.pc_shift)
+
+    def _record_address(self) -> str:
+        return self.temp("ptrtoint ptr %rec to i64")
+
+    def lower_raise(self, inst: Value) -> None:
+        """The run loop knows the pc of a record."""
+        self.leave(
+            Reason.EXCEPTION, exit_info=str(int(inst.imm[0])), exit_rec=self._record_address()
+        )
+
+    def lower_ask(self, inst: Value) -> None:
+        """The pc to go on at is an operand."""
+        what, next_pc = inst.imm
+        text = str(next_pc)
+        if isinstance(next_pc, FieldExpr):
+            self._load_operand("%next", self.form.operand(f"next:{next_pc.text}"), "i64")
+            text = "%next"
+        self.leave(Reason.ASK, exit_info=str(what), exit_pc=text)
+
+    def lower_next(self, inst: Value) -> None:
+        """Go on with the record that follows."""
+        self.tail_call(self.temp(f"getelementptr i8, ptr %rec, i64 {self.form.size}"))
+
+
+def handlers_text(forms: Sequence[Form], pc_shift: int) -> str:
+    """One LLVM module with the handlers of `forms`."""
+    declarations = Declarations()
+    texts = [HandlerLowering(form, declarations, pc_shift).text() for form in forms]
+    return finish_module(texts, declarations) + GOTO_SLOW

@@ -1,0 +1,192 @@
+"""The backend in the guest's process: native memory, handlers, regions, the way in.
+
+LLVM itself is not here but in the compile worker.  What it made before comes from the cache:
+handlers all at once when the process starts, regions one by one as they are asked for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import Any
+
+from tcg.log import Log
+
+from backend.llvm.arena import ArenaFull, Code, HostArena
+from backend.llvm.blob import HEAD_PREFIX, Blob
+from backend.llvm.cache import Cache
+from backend.llvm.client import Client
+from backend.llvm.runtime import Runtime, runtime_blob
+from tcg.backend import OutOfCodeSpace
+from tcg.cpu import Cpu
+from tcg.forms import Form, Forms, load_form
+
+_POINTER = Struct("<Q")
+_WORD = Struct("<I")
+STATE_ALIGN = 64
+
+
+class LlvmBackend:
+    """Implements tcg.engine.Backend.  `frontend` is `module:class`, for the worker."""
+
+    def __init__(self, frontend: str, pc_shift: int, cache: Cache, log: Log) -> None:
+        self.frontend = frontend
+        self.pc_shift = pc_shift
+        self.cache = cache
+        self.log = log
+        self.arena = HostArena()
+        self.client = Client(lambda line: log.write("jit", line + "\n"))
+        self.runtime = Runtime(
+            self.arena, runtime_blob(cache, lambda: bytes(self.client.call("runtime")))
+        )
+        self.native = self.runtime.symbols
+        self.enter = self.runtime.enter
+        self.view = self.arena.view
+        self.base = self.arena.base
+        self.statistics = {"handlers": 0, "cache_hits": 0, "worker_seconds": 0.0}
+        self._lock = threading.Lock()
+        self._pack = cache.pack(f"handlers-{frontend.rpartition(':')[2]}")
+        self._addresses: dict[str, int] = {}
+
+    # -- memory ----------------------------------------------------------------------------
+
+    def allocate(self, size: int) -> int:
+        """Host memory for records, all zero."""
+        with self._lock:
+            return self.arena.data.allocate(size, align=32)
+
+    def free(self, address: int, size: int) -> None:
+        """Take back what `allocate` gave, zeroed."""
+        start = address - self.base
+        self.view[start : start + size] = bytes(size)
+        with self._lock:
+            self.arena.data.free(address, size, align=32)
+
+    def new_state(self, size: int) -> tuple[int, memoryview]:
+        """Zeroed host memory for a CPU: its address and its bytes."""
+        with self._lock:
+            address = self.arena.data.allocate(size, align=STATE_ALIGN)
+        start = address - self.base
+        return address, self.view[start : start + size]
+
+    def prepare_header(self, cpu: Cpu, memory: Any) -> None:
+        """Fill the header fields that the native runtime reads."""
+        self.runtime.prepare(
+            cpu.view, memory.base, memory.size, memory.page_flags, memory.page_access
+        )
+
+    def new_jump_cache(self) -> int:
+        """Host address of an empty jump cache."""
+        return self.runtime.new_jump_cache()
+
+    def empty_jump_cache(self, address: int) -> None:
+        """Forget everything in a jump cache."""
+        self.runtime.empty_jump_cache(address)
+
+    def write_pointer(self, address: int, value: int) -> None:
+        """Store eight bytes at once."""
+        ctypes.c_uint64.from_address(address).value = value
+
+    def write_word(self, address: int, value: int) -> None:
+        """Store four bytes at once."""
+        ctypes.c_uint32.from_address(address).value = value
+
+    # -- handlers --------------------------------------------------------------------------
+
+    def load_handlers(self, forms: Forms) -> None:
+        """Enter all forms that earlier runs made, with their code."""
+        import msgpack
+
+        for key, data in self._pack.load().items():
+            if key.startswith("blob:"):
+                self._install_handlers(Blob.unpack(data))
+        for key, data in self._pack.load().items():
+            if key.startswith("form:"):
+                form = load_form(msgpack.unpackb(data))
+                form.address = self._addresses.get(form.symbol, 0)
+                if form.address:
+                    forms.add(form)
+
+    def _install_handlers(self, blob: Blob) -> None:
+        with self._lock:
+            code = self.arena.install(blob, self.runtime.resolve)
+        self._addresses.update(code.exports)
+        self.statistics["handlers"] += len(code.exports)
+
+    def make_handlers(self, forms: Sequence[Form]) -> None:
+        """Set the `address` of every form, compiling those that nobody has made yet."""
+        wanted = [form for form in forms if form.symbol not in self._addresses]
+        if wanted:
+            self._compile_handlers(wanted)
+        for form in forms:
+            form.address = self._addresses[form.symbol]
+
+    def _compile_handlers(self, forms: Sequence[Form]) -> None:
+        import msgpack
+
+        from backend.llvm.cache import digest
+        from backend.llvm.handlers import handlers_text
+
+        request = {"text": handlers_text(forms, self.pc_shift), "listing": {}}
+        packed = bytes(self.client.call("compile", request)["blob"])
+        self._install_handlers(Blob.unpack(packed))
+        entries = {f"form:{form.symbol}": msgpack.packb(form.dump()) for form in forms}
+        entries[f"blob:{digest(packed)}"] = packed
+        self._pack.add(entries)
+
+    # -- regions ---------------------------------------------------------------------------
+
+    def submit_region(self, request: dict[str, Any], done: Callable[[Any], None]) -> None:
+        """Have a region compiled; `done` gets what `install_region` takes, or None."""
+        import msgpack
+
+        request["frontend"] = self.frontend
+        content = msgpack.packb(request)
+        key = self.cache.key("region", content)
+        known = self.cache.get(key)
+        if known is not None:
+            self.statistics["cache_hits"] += 1
+            done(msgpack.unpackb(known))
+            return
+
+        def reply(result: Any, error: str | None) -> None:
+            if error is not None:
+                self.log.write("jit", f"a region stays in handlers: {error}\n")
+                done(None)
+                return
+            self.statistics["worker_seconds"] += result["seconds"]
+            if not request["listings"]:
+                self.cache.put(key, msgpack.packb(result))
+            done(result)
+
+        self.client.submit("region", request, reply)
+
+    def install_region(self, compiled: Any, resolve: Callable[[int], int]) -> tuple[Any, int]:
+        """Put a compiled region into memory: its handle and the address of its code."""
+
+        def address(symbol: str) -> int:
+            if symbol.startswith(HEAD_PREFIX):
+                return resolve(int(symbol[len(HEAD_PREFIX) :], 16))
+            return self.runtime.resolve(symbol)
+
+        blob = Blob.unpack(compiled["blob"])
+        targets = {symbol: address(symbol) for symbol in blob.needs()}
+        try:
+            with self._lock:
+                code = self.arena.install(blob, targets.__getitem__)
+        except ArenaFull as full:
+            raise OutOfCodeSpace(str(full)) from None
+        return code, code.exports[compiled["symbol"]]
+
+    def release_region(self, handle: Code) -> None:
+        """Give a region's memory back; nobody runs it any more."""
+        with self._lock:
+            self.arena.code.free(handle.address, handle.size)
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's worker, and what its signal handlers noted."""
+        self._lock = threading.Lock()
+        self.client.after_fork_in_child()
+        self.runtime.after_fork_in_child()

@@ -1,0 +1,93 @@
+"""What the engine asks of a backend, and of the guest's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from tcg.cpu import Cpu
+from tcg.forms import Form, Forms
+
+
+class Memory(Protocol):
+    """What the engine needs of the guest's memory."""
+
+    base: int
+    """Host address of guest address 0."""
+
+    def fetch(self, address: int, length: int) -> bytes:
+        """Code at `address`, at least a byte; raises GuestFault."""
+
+    def protect_code(self, address: int) -> None:
+        """Have writes to the page of `address` noticed from now on."""
+
+    def take_dirty(self) -> Sequence[int]:
+        """The pages (addresses) written since they were protected; they are watched no more."""
+
+
+class OutOfCodeSpace(Exception):
+    """There is no room for more compiled code; something must be released first."""
+
+
+class HandlerMaker(Protocol):
+    """Makes native handlers and places records: the backend's part of translating a block."""
+
+    view: memoryview
+    """All host memory that `allocate` hands out."""
+    base: int
+    """The host address of `view[0]`."""
+
+    def make_handlers(self, forms: Sequence[Form]) -> None:
+        """Set the `address` of every form."""
+
+    def allocate(self, size: int) -> int:
+        """Host memory for records, all zero."""
+
+
+class Backend(HandlerMaker, Protocol):
+    """Memory, handlers, regions, and the way into native code."""
+
+    native: dict[str, int]
+    """Addresses of the runtime's functions."""
+    enter: Callable[[int, int], int]
+    """(env, record): run from `record` on until native code leaves; gives the Reason."""
+    statistics: dict[str, Any]
+
+    def load_handlers(self, forms: Forms) -> None:
+        """Enter all forms that earlier runs made, with their code."""
+
+    def free(self, address: int, size: int) -> None:
+        """Take back what `allocate` gave."""
+
+    def new_state(self, size: int) -> tuple[int, memoryview]:
+        """Zeroed host memory for a CPU: its address and its bytes."""
+
+    def prepare_header(self, cpu: Cpu, memory: Any) -> None:
+        """Fill the header fields that the native runtime reads."""
+
+    def new_jump_cache(self) -> int:
+        """Host address of an empty jump cache."""
+
+    def empty_jump_cache(self, address: int) -> None:
+        """Forget everything in a jump cache."""
+
+    def submit_region(self, request: dict[str, Any], done: Callable[[Any], None]) -> None:
+        """Have a region compiled; `done` gets what `install_region` takes, or None."""
+
+    def install_region(self, compiled: Any, resolve: Callable[[int], int]) -> tuple[Any, int]:
+        """Put a compiled region into memory: its handle and the address of its code.
+
+        `resolve` gives the head of a guest pc.  Raises OutOfCodeSpace.
+        """
+
+    def release_region(self, handle: Any) -> None:
+        """Give a region's memory back; nobody runs it any more."""
+
+    def write_pointer(self, address: int, value: int) -> None:
+        """Store eight bytes at once."""
+
+    def write_word(self, address: int, value: int) -> None:
+        """Store four bytes at once."""
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's helpers."""

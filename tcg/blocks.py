@@ -1,0 +1,115 @@
+"""Blocks: straight runs of translated guest code, and where their records lie.
+
+A block's *head* is its identity for native code: it exists as soon as anything refers to the
+block, before translation, and outlives translations.  The *body* is the row of records.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, eq=False)
+class Translation:
+    """The body of a block: its records in order, the pc of each, and what follows it.
+
+    `barrier`: how many bytes of code precede the first instruction that no region may contain.
+    `code` are the guest bytes it was made from.
+    """
+
+    body: int
+    size: int
+    code: bytes
+    offsets: Sequence[int]
+    pcs: Sequence[int]
+    successors: Sequence[int]
+    barrier: int | None
+    instructions: int
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """A guest block: `head` is the address of its head record; `region` its compiled code.
+
+    `member_of` are the blocks whose regions contain this one.
+    """
+
+    pc: int
+    head: int
+    translation: Translation | None = None
+    region: Any = None
+    tried: bool = False
+    member_of: set[Block] = field(default_factory=set)
+
+
+class BlockTable:
+    """All blocks of a process by pc, by page, and by the addresses of their records."""
+
+    def __init__(self, page_bits: int = 12) -> None:
+        self.by_pc: dict[int, Block] = {}
+        self.by_head: dict[int, Block] = {}
+        self.by_page: dict[int, set[Block]] = {}
+        self._page_bits = page_bits
+        self._bodies: list[int] = []
+        self._translations: dict[int, Translation] = {}
+
+    def add(self, block: Block) -> None:
+        """Enter a new block."""
+        self.by_pc[block.pc] = block
+        self.by_head[block.head] = block
+
+    def attach(self, block: Block, translation: Translation) -> None:
+        """Give a block its translation."""
+        block.translation = translation
+        insort(self._bodies, translation.body)
+        self._translations[translation.body] = translation
+        for page in self._pages(block.pc, len(translation.code)):
+            self.by_page.setdefault(page, set()).add(block)
+
+    def detach(self, block: Block) -> None:
+        """Take a block's translation away; its records stay known, as somebody may be in them."""
+        translation = block.translation
+        assert translation is not None
+        block.translation = None
+        for page in self._pages(block.pc, len(translation.code)):
+            blocks = self.by_page.get(page)
+            if blocks is not None:
+                blocks.discard(block)
+                if not blocks:
+                    del self.by_page[page]
+
+    def forget(self, translation: Translation) -> None:
+        """A translation's records are gone: nobody can be in them any more."""
+        del self._translations[translation.body]
+        del self._bodies[bisect_left(self._bodies, translation.body)]
+
+    def _pages(self, pc: int, size: int) -> range:
+        return range(pc >> self._page_bits, ((pc + max(size, 1) - 1) >> self._page_bits) + 1)
+
+    def overlapping(self, start: int, end: int) -> Iterator[Block]:
+        """Translated blocks with code in [start, end)."""
+        found: set[Block] = set()
+        first, last = start >> self._page_bits, (end - 1) >> self._page_bits
+        if last - first > len(self.by_page):
+            pages = [page for page in self.by_page if first <= page <= last]
+        else:
+            pages = [page for page in range(first, last + 1) if page in self.by_page]
+        for page in pages:
+            found |= self.by_page[page]
+        for block in found:
+            assert block.translation is not None
+            if block.pc < end and start < block.pc + len(block.translation.code):
+                yield block
+
+    def pc_of_record(self, record: int) -> int:
+        """The guest pc of the instruction whose record this is (or of a head)."""
+        block = self.by_head.get(record)
+        if block is not None:
+            return block.pc
+        body = self._bodies[bisect_right(self._bodies, record) - 1]
+        translation = self._translations[body]
+        at = bisect_right(translation.offsets, record - body) - 1
+        return translation.pcs[at]

@@ -1,0 +1,298 @@
+"""The run loop of translated code: runs a guest CPU until its client must do something.
+
+Cold code runs in handlers; a hot block and its neighbours are compiled on the side and replace
+them in place (see `tcg.code`).  Python only sees what native code leaves for: a block not
+translated yet, a link not set yet, an indirect target not in the jump cache, and the client's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from tcg.backend import Backend, Memory
+from tcg.code import CodeCache
+from tcg.cpu import Cpu
+from tcg.faults import GuestFault
+from tcg.forms import Forms
+from tcg.frontend import Frontend
+from tcg.log import Log
+from tcg.state import HEADER, Reason
+from tcg.world import World
+
+HOT_ENTRIES = 400
+SIGSEGV, SIGBUS = 11, 7
+LISTINGS = ("op", "op_opt", "llvm", "out_asm")
+
+
+class Exit(NamedTuple):
+    """Why the guest stopped, for the client.  `pc` is where it goes on.
+
+    kind: `syscall` (code: what was asked); `exception` (code: GuestException); `fault` (address,
+    is_write, signal; code: the host's si_code or 0); `event` (somebody called kick).
+    """
+
+    kind: str
+    pc: int
+    code: int = 0
+    address: int = 0
+    is_write: bool = False
+    signal: int = 0
+
+
+class Runner(Protocol):
+    """What a client does with an engine, native or interpreting."""
+
+    def new_cpu(self) -> Cpu:
+        """A CPU with all slots zero."""
+
+    def drop_cpu(self, cpu: Cpu) -> None:
+        """The CPU will not run again."""
+
+    def run(self, cpu: Cpu) -> Exit:
+        """Run from cpu.pc until the client must act."""
+
+    def kick(self, cpu: Cpu) -> None:
+        """Have `cpu` leave its guest code soon with an `event` exit."""
+
+    def invalidate(self, start: int, end: int) -> None:
+        """Code in [start, end) has changed or is gone."""
+
+    def set_exact(self, exact: bool) -> None:
+        """From now on the guest can(not) see its registers at memory faults."""
+
+    def set_parallel(self) -> None:
+        """From now on others may share the guest's memory."""
+
+    def reset(self) -> None:
+        """Forget all guest code: another program takes this one's place."""
+
+    def after_fork_in_child(self) -> None:
+        """Only the calling thread is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How to run: with regions or only handlers; one guest instruction a block; when to compile."""
+
+    jit: bool = True
+    one_instruction: bool = False
+    hot_entries: int = HOT_ENTRIES
+
+
+class Engine:
+    """Runs the CPUs of one guest process natively; any host thread may run one of them."""
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        memory: Memory,
+        backend: Backend,
+        options: EngineOptions,
+        log: Log,
+    ) -> None:
+        self.frontend = frontend
+        self.memory = memory
+        self.backend = backend
+        self.log = log
+        self.world = World()
+        self._tracing = log.wants("exec") or log.wants("cpu")
+        self._listings = [item for item in LISTINGS if log.wants(item)]
+        forms = Forms(frontend)
+        backend.load_handlers(forms)
+        self.code = CodeCache(
+            frontend, memory, backend, forms, self.world,
+            hot_entries=options.hot_entries if options.jit else 0,
+            links=not self._tracing,
+        )  # fmt: skip
+        if options.one_instruction:
+            self.code.translator.limit = 1
+        if log.wants("in_asm"):
+            self.code.translator.on_translated = self._log_code
+        self._resume: dict[int, Callable[[Cpu], int]] = {
+            Reason.UNTRANSLATED: self._untranslated,
+            Reason.LINK: self._link,
+            Reason.LOOKUP: self._look_up,
+            Reason.HOT: self._hot,
+        }
+
+    # -- CPUs ------------------------------------------------------------------------------
+
+    def new_cpu(self) -> Cpu:
+        """A CPU with all slots zero."""
+        layout = self.frontend.layout
+        address, view = self.backend.new_state(-(-layout.size // 64) * 64)
+        cpu = Cpu(layout, view, address)
+        cpu.set_header("jump_cache", self.code.jump_cache)
+        self.backend.prepare_header(cpu, self.memory)
+        with self.world.lock:
+            self.world.cpus.add(cpu)
+        return cpu
+
+    def drop_cpu(self, cpu: Cpu) -> None:
+        """The CPU will not run again."""
+        with self.world.lock:
+            self.world.cpus.discard(cpu)
+
+    def kick(self, cpu: Cpu) -> None:
+        """Have `cpu` leave its guest code soon with an `event` exit."""
+        cpu.kick()
+
+    # -- the loop --------------------------------------------------------------------------
+
+    def run(self, cpu: Cpu) -> Exit:
+        """Run from cpu.pc until the client must act."""
+        try:
+            return self._run(cpu, self._entry(cpu.pc))
+        except GuestFault as fault:
+            cpu.pc = fault.address
+            signal = SIGBUS if fault.is_bus else SIGSEGV
+            return Exit("fault", fault.address, address=fault.address, signal=signal)
+
+    def _run(self, cpu: Cpu, record: int) -> Exit:
+        enter, resume, world = self.backend.enter, self._resume, self.world
+        while True:
+            if self._tracing:
+                self._trace(cpu, record)
+            cpu.inside = True
+            if world.is_stopping:
+                world.wait_to_run(cpu)
+            reason = enter(cpu.address, record)
+            cpu.inside = False
+            if reason == Reason.ASK:
+                return Exit("syscall", cpu.pc, cpu.header("exit_info"))
+            handler = resume.get(reason)
+            if handler is None:
+                return self._leave(cpu, reason)
+            record = handler(cpu)
+
+    def _leave(self, cpu: Cpu, reason: int) -> Exit:
+        if reason == Reason.EVENT:
+            return self._event(cpu)
+        if reason == Reason.EXCEPTION:
+            record = cpu.header("exit_rec")
+            if record:
+                cpu.pc = self._pc_of(record)
+            return Exit("exception", cpu.pc, cpu.header("exit_info"))
+        assert reason == Reason.FAULT, f"native code left for reason {reason}"
+        record = cpu.header("current_rec")
+        cpu.pc = self._pc_of(record) if record else cpu.header("current_pc")
+        return Exit(
+            "fault", cpu.pc, cpu.header("fault_code"), cpu.header("fault_address"),
+            bool(cpu.header("fault_write")), cpu.header("fault_signal"),
+        )  # fmt: skip
+
+    def _event(self, cpu: Cpu) -> Exit:
+        record = cpu.header("exit_rec")
+        if record:
+            cpu.pc = self._pc_of(record)
+        cpu.clear_event()
+        with self.world.lock:
+            self.code.drop_written()
+        return Exit("event", cpu.pc)
+
+    def _pc_of(self, record: int) -> int:
+        with self.world.lock:
+            return self.code.table.pc_of_record(record)
+
+    def _entry(self, pc: int) -> int:
+        block = self.code.table.by_pc.get(pc)
+        if block is None or block.translation is None:
+            return self._translated(pc)
+        return self.code.way_in(block)
+
+    def _translated(self, pc: int) -> int:
+        if self.code.has_garbage:
+            with self.world.stop(), self.world.lock:
+                self.code.collect()
+        with self.world.lock:
+            return self.code.way_in(self.code.translated(pc))
+
+    def _untranslated(self, cpu: Cpu) -> int:
+        cpu.pc = self._pc_of(cpu.header("exit_rec"))
+        return self._translated(cpu.pc)
+
+    def _link(self, cpu: Cpu) -> int:
+        record = cpu.header("exit_rec")
+        with self.world.lock:
+            return self.code.follow_link(record)
+
+    def _look_up(self, cpu: Cpu) -> int:
+        with self.world.lock:
+            return self.code.follow_jump(cpu.pc)
+
+    def _hot(self, cpu: Cpu) -> int:
+        with self.world.lock:
+            return self.code.heat(cpu.header("exit_rec"), self._listings, self.log)
+
+    # -- what the client tells -------------------------------------------------------------
+
+    def invalidate(self, start: int, end: int) -> None:
+        """Code in [start, end) has changed or is gone."""
+        with self.world.lock:
+            self.code.invalidate(start, end)
+
+    def set_exact(self, exact: bool) -> None:
+        """From now on the guest can(not) see its registers at memory faults."""
+        if exact != self.code.exact:
+            with self.world.stop(), self.world.lock:
+                self.code.exact = exact
+                self.code.drop_regions()
+
+    def set_parallel(self) -> None:
+        """From now on other threads or processes may share the guest's memory."""
+        if not self.code.parallel:
+            with self.world.stop(), self.world.lock:
+                self.code.parallel = True
+                self.code.drop_regions()
+
+    def reset(self) -> None:
+        """Forget all guest code: another program takes this one's place (execve)."""
+        with self.world.stop(), self.world.lock:
+            self.code.drop_all()
+            self.code.collect()
+
+    def after_fork_in_child(self) -> None:
+        """Only the calling thread is left: new locks, no helpers of the parent's."""
+        self.world.renew()
+        self.code.after_fork_in_child()
+        self.backend.after_fork_in_child()
+
+    def statistics(self) -> dict[str, object]:
+        """Counts of what was translated and compiled."""
+        return {**self.code.statistics, **self.backend.statistics}
+
+    # -- logs ------------------------------------------------------------------------------
+
+    def _trace(self, cpu: Cpu, record: int) -> None:
+        pc = self._pc_of(record)
+        if self.log.wants("exec"):
+            self.log.write("exec", f"Trace: {pc:#010x}\n", pc)
+        if self.log.wants("cpu"):
+            self.log.write("cpu", dump_registers(cpu, pc), pc)
+
+    def _log_code(self, pc: int, code: bytes) -> None:
+        lines = ["----------------", f"IN: {pc:#010x}"]
+        at = 0
+        while at < len(code):
+            decoded = self.frontend.decode(code, at, pc + at)
+            if decoded is None:
+                break
+            raw = code[at : at + decoded.size].hex()
+            text = self.frontend.disassemble(decoded, pc + at)
+            lines.append(f"{pc + at:#010x}:  {raw}  {text}")
+            at += decoded.size
+        self.log.write("in_asm", "\n".join(lines) + "\n\n", pc)
+
+
+def dump_registers(cpu: Cpu, pc: int) -> str:
+    """The guest's registers, as `-d cpu` shows them: four to a line."""
+    values = [f"pc={pc:08x}"]
+    values.extend(
+        f"{slot.name}={cpu.get(slot):0{2 * slot.type.bytes}x}"
+        for slot in cpu.layout
+        if slot.name not in HEADER
+    )
+    rows = [" ".join(values[i : i + 4]) for i in range(0, len(values), 4)]
+    return "\n".join(rows) + "\n"

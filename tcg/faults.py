@@ -1,0 +1,16 @@
+"""The one way in which guest memory says no."""
+
+from __future__ import annotations
+
+
+class GuestFault(Exception):
+    """Guest memory that is not there or not to be used so, at `address`.
+
+    `is_write`: the guest wanted to write; `is_bus`: mapped, but with nothing behind (SIGBUS).
+    """
+
+    def __init__(self, address: int, is_write: bool = False, is_bus: bool = False) -> None:
+        super().__init__(f"guest fault at {address:#x}")
+        self.address = address
+        self.is_write = is_write
+        self.is_bus = is_bus

@@ -1,0 +1,114 @@
+"""Regions: hot blocks lifted together into one IR function.
+
+Edges between the region's own blocks become branches inside it: static ones directly, returns by
+comparing the target with the places behind the region's own calls.  Every cycle gets a `poll`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tcg import ops
+from tcg.build import Builder
+from tcg.frontend import Frontend
+from tcg.ir import Block, Function, Value
+from tcg.types import I1, VOID
+
+
+class RegionBlock(NamedTuple):
+    """One guest block of a region: its address and its code."""
+
+    pc: int
+    code: bytes
+
+
+class RegionError(Exception):
+    """Guest code that a region was to contain does not decode."""
+
+
+def block_label(pc: int) -> str:
+    """The label of the IR block that starts the guest block at `pc`."""
+    return f"b_{pc:x}"
+
+
+def build_region(
+    frontend: Frontend, blocks: Sequence[RegionBlock], with_text: bool = False
+) -> Function:
+    """Lift `blocks`, the first of which is the entry; `with_text` adds the disassembly."""
+    region = Function("region", f"R_{blocks[0].pc:x}")
+    b = frontend.new_builder(region)
+    region.blocks.clear()
+    for block in blocks:
+        _lift_block(frontend, b, block, with_text)
+    _connect(region, b, {block.pc for block in blocks})
+    return region
+
+
+def _lift_block(frontend: Frontend, b: Builder, block: RegionBlock, with_text: bool) -> None:
+    b.open(Block(block_label(block.pc)))
+    at = 0
+    while at < len(block.code):
+        pc = block.pc + at
+        decoded = frontend.decode(block.code, at, pc)
+        if decoded is None:
+            raise RegionError(f"no instruction at {pc:#x}")
+        b.insn(pc, frontend.disassemble(decoded, pc) if with_text else None)
+        frontend.lift(b, decoded.row, decoded.fields, pc)
+        at += decoded.size
+        if b.block.is_closed:
+            return
+    b.emit(ops.GOTO, VOID, (), (block.pc + at, ""))
+
+
+class _Edge(NamedTuple):
+    source: int
+    target: int
+
+
+def _connect(region: Function, b: Builder, inside: set[int]) -> None:
+    """Turn ways out that lead back into the region into branches, and guard the cycles."""
+    returns = _return_sites(region, inside)
+    edges: list[_Edge] = []
+    pc = 0
+    for block in list(region):
+        for inst in block.insts:
+            if inst.op is ops.INSN:
+                pc = inst.imm[0]
+        last = block.insts[-1]
+        if last.op is ops.GOTO and last.imm[1] != "leave" and last.imm[0] in inside:
+            edges.append(_Edge(pc, last.imm[0]))
+            block.insts[-1] = Value(b, ops.BR, VOID, (), block_label(last.imm[0]))
+        elif last.op is ops.JUMP and last.imm == "return":
+            edges += (_Edge(pc, site) for site in returns)
+            _return_inside(region, b, block, returns)
+    for target in {e.target for e in edges if e.target <= e.source}:
+        entry = region.blocks[block_label(target)]
+        entry.insts.insert(0, Value(b, ops.POLL, VOID, (), target))
+
+
+def _return_sites(region: Function, inside: set[int]) -> list[int]:
+    """The addresses behind the region's calls that are in the region too."""
+    sites: dict[int, None] = {}
+    following = 0
+    for inst in region.insts():
+        if inst.op is ops.INSN:
+            following = inst.imm[0] + 4
+        elif inst.op is ops.GOTO and inst.imm[1] == "call" and following in inside:
+            sites[following] = None
+    return list(sites)
+
+
+def _return_inside(region: Function, b: Builder, block: Block, sites: Sequence[int]) -> None:
+    """Before the jump out, compare with every place that a call of the region returns to."""
+    jump = block.insts.pop()
+    target = jump.args[0]
+    for site in sites:
+        rest = Block(f"{block.label}_not_{site:x}")
+        is_site = Value(b, ops.EQ, I1, (target, b.const(target.type, site)), None)
+        block.insts += (
+            is_site,
+            Value(b, ops.CBR, VOID, (is_site,), (block_label(site), rest.label, None)),
+        )
+        region.blocks[rest.label] = block = rest
+    block.insts.append(jump)

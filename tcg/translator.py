@@ -1,0 +1,179 @@
+"""Guest code to records: decode a block, find each instruction's form, write its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tcg import ops
+from tcg.backend import HandlerMaker
+from tcg.blocks import Translation
+from tcg.faults import GuestFault
+from tcg.fields import Decisions
+from tcg.forms import Form, Forms, compile_expression, finish_form, make_filler
+from tcg.frontend import Frontend, GuestException
+from tcg.ir import Function
+from tcg.types import VOID
+
+MAX_BLOCK_INSTRUCTIONS = 64
+PAGE = 4096
+LOOK_AHEAD_BLOCKS = 400
+"""How far to look for more forms when some handler must be made anyway: one batch of many costs
+far less than many batches of few."""
+
+
+@dataclass(slots=True)
+class Step:
+    """One instruction on its way into a record."""
+
+    pc: int
+    form: Form
+    fields: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A block decoded: its steps, its code, and whether it ran into its limit."""
+
+    steps: list[Step] = field(default_factory=list)
+    size: int = 0
+    is_open: bool = True
+    barrier: int | None = None
+
+
+class Translator:
+    """Makes translations.  `links` maps records whose link is not set to their target pc."""
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        forms: Forms,
+        maker: HandlerMaker,
+        fetch: Callable[[int, int], bytes],
+    ) -> None:
+        self.fetch = fetch
+        self.frontend = frontend
+        self.forms = forms
+        self.maker = maker
+        self.limit = MAX_BLOCK_INSTRUCTIONS
+        self.links: dict[int, int] = {}
+        self.on_translated: Callable[[int, bytes], None] | None = None
+        self.goto_form = _goto_form(frontend)
+        self.illegal_form = _illegal_form(frontend)
+
+    def translate(self, pc: int, code: bytes) -> Translation:
+        """Translate the block at `pc`; `code` is what lies there up to the end of its page."""
+        decoded = self._decode(pc, code)
+        steps = decoded.steps
+        if decoded.is_open:
+            following = pc + decoded.size
+            steps.append(Step(steps[-1].pc if steps else pc, self.goto_form, (following,)))
+        missing = _missing(steps)
+        if missing:
+            self._look_ahead(pc, decoded, missing)
+            self.maker.make_handlers(list(missing.values()))
+        if self.on_translated is not None:
+            self.on_translated(pc, code[: decoded.size])
+        return self._write(code[: decoded.size], decoded)
+
+    def _decode(self, pc: int, code: bytes) -> Decoded:
+        decoded = Decoded()
+        at = 0
+        while at < len(code) and len(decoded.steps) < self.limit:
+            one = self.frontend.decode(code, at, pc + at)
+            if one is None:
+                if not decoded.steps:
+                    decoded.steps.append(Step(pc, self.illegal_form, ()))
+                    decoded.is_open = False
+                    decoded.barrier = 0
+                break
+            form = self.forms.find(one, pc + at)
+            decoded.steps.append(Step(pc + at, form, one.fields))
+            if form.barrier and decoded.barrier is None:
+                decoded.barrier = at
+            at += one.size
+            if form.ends or not form.falls:
+                decoded.is_open = form.falls
+                break
+        decoded.size = at
+        return decoded
+
+    def _look_ahead(self, pc: int, first: Decoded, missing: dict[str, Form]) -> None:
+        """Add the forms of code that this block leads to."""
+        waiting = _ways_on(pc, first)
+        seen = {pc, *waiting}
+        for there in waiting:
+            try:
+                decoded = self._decode(there, self.fetch(there, PAGE - there % PAGE))
+            except GuestFault:
+                continue
+            missing.update(_missing(decoded.steps))
+            fresh = [target for target in _ways_on(there, decoded) if target not in seen]
+            seen.update(fresh)
+            if len(seen) < LOOK_AHEAD_BLOCKS:
+                waiting += fresh
+
+    def _write(self, code: bytes, decoded: Decoded) -> Translation:
+        steps = decoded.steps
+        size = sum(step.form.size for step in steps)
+        body = self.maker.allocate(size)
+        offsets, pcs, successors = [], [], []
+        at = 0
+        for step in steps:
+            form = step.form
+            _filler(form)(
+                self.maker.view, body - self.maker.base + at, form.address, *step.fields, step.pc
+            )
+            if form.link is not None:
+                target = _target(form)(*step.fields, step.pc)
+                successors.append(target)
+                self.links[body + at] = target
+            offsets.append(at)
+            pcs.append(step.pc)
+            at += form.size
+        return Translation(
+            body, size, code, offsets, pcs, successors, decoded.barrier, len(steps)
+        )  # fmt: skip
+
+
+def _missing(steps: Sequence[Step]) -> dict[str, Form]:
+    return {s.form.symbol: s.form for s in steps if not s.form.address}
+
+
+def _ways_on(pc: int, decoded: Decoded) -> list[int]:
+    """Where the guest may go on after a block: its static targets, and what follows it."""
+    targets = [
+        _target(step.form)(*step.fields, step.pc)
+        for step in decoded.steps
+        if step.form.link is not None
+    ]
+    return [*targets, pc + decoded.size]
+
+
+def _filler(form: Form) -> Callable[..., None]:
+    if form.fill is None:
+        form.fill = make_filler(form)
+    return form.fill
+
+
+def _target(form: Form) -> Callable[..., int]:
+    if form.target is None:
+        assert form.link is not None
+        form.target = compile_expression(form.names, form.link, form.functions)
+    return form.target
+
+
+def _goto_form(frontend: Frontend) -> Form:
+    """What ends a block that just runs into the next one."""
+    function = Function("handler", f"h_{frontend.name}__goto")
+    b = frontend.new_builder(function)
+    b.goto(Decisions().field("target"))
+    return finish_form(function, -1, ("target",), False, False, {})
+
+
+def _illegal_form(frontend: Frontend) -> Form:
+    """What stands for code that does not decode."""
+    function = Function("handler", f"h_{frontend.name}__illegal")
+    b = frontend.new_builder(function)
+    b.emit(ops.RAISE, VOID, (), (int(GuestException.ILLEGAL), Decisions().field("pc")))
+    return finish_form(function, -1, (), False, True, {})

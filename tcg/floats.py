@@ -9,6 +9,8 @@ wants otherwise.
 A finite float is handled as `sign, m, e`: its magnitude is m * 2**e with an integer m.
 """
 
+# ruff: noqa: ARG001, D403 -- meanings take the same first and last parameters; x is a name
+
 from __future__ import annotations
 
 from math import isqrt
@@ -199,7 +201,7 @@ def _sum(f: Format, a: Number, b: Number, env: Environment) -> int:
 
 
 def add(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
-    """X + y"""
+    """x + y"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x) or is_nan(f, y):
         return _quiet(f, env, x, y)
@@ -211,13 +213,13 @@ def add(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int
 
 
 def sub(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
-    """X - y"""
+    """x - y"""
     f = FORMATS[t]
     return add(t, d, x, y if is_nan(f, y) else y ^ f.sign_bit, env)
 
 
 def mul(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
-    """X * y"""
+    """x * y"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x) or is_nan(f, y):
         return _quiet(f, env, x, y)
@@ -230,7 +232,7 @@ def mul(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int
 
 
 def div(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
-    """X / y"""
+    """x / y"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x) or is_nan(f, y):
         return _quiet(f, env, x, y)
@@ -255,7 +257,7 @@ def _divide_by_zero(f: Format, sign: int, dividend: int, env: Environment) -> in
 
 
 def fma(t: Type, d: Type, x: int, y: int, z: int, env: Environment | None = None) -> int:
-    """X * y + z, rounded once"""
+    """x * y + z, rounded once"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x) or is_nan(f, y) or is_nan(f, z):
         return _quiet(f, env, x, y, z)
@@ -291,16 +293,16 @@ def sqrt(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
 
 
 def neg(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
-    """X with the other sign, NaNs too"""
+    """x with the other sign, NaNs too"""
     return x ^ FORMATS[t].sign_bit
 
 
 def abs_(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
-    """X without its sign, NaNs too"""
+    """x without its sign, NaNs too"""
     return x & ~FORMATS[t].sign_bit
 
 
-# -- comparison: all quiet, as SSE's ucomis is ------------------------------------------------------
+# -- comparison: all quiet, as SSE's ucomis is -----------------------------------------------------
 
 
 def _order(f: Format, x: int) -> int:
@@ -320,19 +322,19 @@ def unordered(t: Type, d: Type, x: int, y: int, env: Environment | None = None) 
 
 
 def eq(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
-    """X == y; the two zeros are equal"""
+    """x == y; the two zeros are equal"""
     f = FORMATS[t]
     return not unordered(t, d, x, y, env) and _order(f, x) == _order(f, y)
 
 
 def lt(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
-    """X < y"""
+    """x < y"""
     f = FORMATS[t]
     return not unordered(t, d, x, y, env) and _order(f, x) < _order(f, y)
 
 
 def le(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
-    """X <= y"""
+    """x <= y"""
     f = FORMATS[t]
     return not unordered(t, d, x, y, env) and _order(f, x) <= _order(f, y)
 
@@ -341,7 +343,7 @@ def le(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
 
 
 def convert(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
-    """X in another float type; a NaN keeps its sign and the leading bits of its payload"""
+    """x in another float type; a NaN keeps its sign and the leading bits of its payload"""
     f, to, env = FORMATS[t], FORMATS[d], env or Environment()
     sign = to.sign_bit if x & f.sign_bit else 0
     if is_infinite(f, x):
@@ -356,7 +358,7 @@ def convert(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
 
 
 def _truncate(t: Type, x: int, low: int, high: int, env: Environment | None) -> int:
-    """X without its fraction, held within low..high; a NaN gives 0."""
+    """x without its fraction, held within low..high; a NaN gives 0."""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x):
         env.flags |= INVALID
@@ -373,17 +375,17 @@ def _truncate(t: Type, x: int, low: int, high: int, env: Environment | None) -> 
 
 
 def to_signed_truncating(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
-    """X as a signed integer, towards zero; saturates"""
+    """x as a signed integer, towards zero; saturates"""
     return _truncate(t, x, -(1 << (d.bits - 1)), (1 << (d.bits - 1)) - 1, env)
 
 
 def to_unsigned_truncating(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
-    """X as an unsigned integer, towards zero; saturates, so that what is below zero gives 0"""
+    """x as an unsigned integer, towards zero; saturates, so that what is below zero gives 0"""
     return _truncate(t, x, 0, (1 << d.bits) - 1, env)
 
 
 def round_to_integral(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
-    """X without a fraction, by the rounding mode; keeps the sign of what becomes zero"""
+    """x without a fraction, by the rounding mode; keeps the sign of what becomes zero"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x):
         return _quiet(f, env, x)

@@ -1,0 +1,416 @@
+"""The evaluator: IR run in plain Python.  It is what `-accel interp` is, and the oracle of tests.
+
+A function is turned once into Python source that calls the op table's own meanings, so that
+there is no second definition of any op:
+
+    %1 = add.i32 %0, 42            v1 = add(I32, I32, v0, 42) & 0xffffffff
+    put r3, %1                     m32[113] = v1
+    goto 0x10000104                return Left(LOOKUP, 0x10000104)
+
+The guest's FP environment is an object made from the header's `mxcsr` slot on the way in and
+written back on the way out; Python's own never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic_ns
+from typing import Any, NamedTuple, Protocol
+
+from tcg import floats, ops
+from tcg.build import Builder
+from tcg.ir import Access, Block, Function, Helper, Value, is_local
+from tcg.state import HEADER, File, Reason, Slot
+from tcg.types import I1, VOID, Type
+
+
+class GuestFault(Exception):
+    """A guest memory access that the guest's address space does not allow."""
+
+    def __init__(self, address: int, write: bool = False) -> None:
+        super().__init__(f"{'write to' if write else 'read of'} {address:#x}")
+        self.address = address
+        self.write = write
+
+
+class Memory(Protocol):
+    """Guest memory as the evaluator sees it; both raise GuestFault."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes at a guest address."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes at a guest address."""
+
+
+class Left(NamedTuple):
+    """How IR was left: why, the guest pc to go on at (of a fault: where it was), and details.
+
+    `info`: the service of ASK, the code of EXCEPTION, the address of FAULT.  A `next` leaves with
+    Reason.NONE.
+    """
+
+    reason: Reason
+    pc: int = 0
+    info: int = 0
+    write: bool = False
+
+
+class State:
+    """A guest CPU's state in host memory, seen as arrays of 1, 2, 4 and 8 byte numbers.
+
+    `buffer` is writable and as long as its layout, rounded up to 8 bytes.
+    """
+
+    __slots__ = ("m8", "m16", "m32", "m64")
+
+    def __init__(self, buffer: Any) -> None:
+        self.m8 = memoryview(buffer).cast("B")
+        whole = self.m8[: len(self.m8) & ~7]
+        self.m16, self.m32, self.m64 = whole.cast("H"), whole.cast("I"), whole.cast("Q")
+
+    def get(self, slot: Slot) -> int:
+        """The value of a slot."""
+        return int.from_bytes(self.m8[slot.offset : slot.offset + slot.type.bytes], "little")
+
+    def set(self, slot: Slot, value: int) -> None:
+        """Set a slot."""
+        end = slot.offset + slot.type.bytes
+        self.m8[slot.offset : end] = value.to_bytes(slot.type.bytes, "little")
+
+
+Runner = Callable[[State, Memory], Left]
+"""A translated function: runs once and says how it left."""
+
+HelperRunner = Callable[..., int]
+"""A translated helper: takes the FP environment and the operands."""
+
+FLOAT_OPS = frozenset(
+    op for op in ops.OPS.values() if getattr(op.meaning, "__module__", "") == floats.__name__
+)
+"""Ops whose meaning takes the FP environment."""
+
+_TOUCH_ENVIRONMENT = FLOAT_OPS | {ops.FPFLAGS, ops.FPSET, ops.FPROUND, ops.CALL}
+_VIEWS = {1: ("m8", 0), 2: ("m16", 1), 4: ("m32", 2), 8: ("m64", 3)}
+_ORDERS = {"be": "big", "le": "little"}
+# fmt: off
+_RMW: dict[str, Callable[[int, int], int]] = {
+    "add":  lambda old, x: old + x,
+    "and":  lambda old, x: old & x,
+    "or":   lambda old, x: old | x,
+    "xor":  lambda old, x: old ^ x,
+    "xchg": lambda _, x: x,
+}
+# fmt: on
+
+
+class Evaluator:
+    """Translates functions to Python; each helper they call is built and translated once."""
+
+    def __init__(self) -> None:
+        self._helpers: dict[Helper, HelperRunner] = {}
+
+    def translate(self, function: Function) -> Runner:
+        """A callable that runs `function` against a state and a memory."""
+        source = _Source(function, self)
+        source.add_function("state, memory", body_indent=2)
+        run: Callable[[State, Memory], Left] = source.compile()
+        return run
+
+    def run(self, function: Function, state: State, memory: Memory) -> Left:
+        """Translate and run `function` once."""
+        return self.translate(function)(state, memory)
+
+    def helper(self, helper: Helper) -> HelperRunner:
+        """The translated helper."""
+        found = self._helpers.get(helper)
+        if found is None:
+            function, params = build_helper(helper)
+            source = _Source(function, self)
+            source.names.update((p, f"p{i}") for i, p in enumerate(params))
+            listed = "".join(f", p{i}" for i in range(len(params)))
+            source.add_function(f"fp{listed}", body_indent=1)
+            found = self._helpers[helper] = source.compile()
+        return found
+
+
+def build_helper(helper: Helper) -> tuple[Function, tuple[Value, ...]]:
+    """A helper's IR, and the values that stand for its parameters: gets without a slot."""
+    function = Function("helper", helper.name, params=helper.params, result=helper.result)
+    b = Builder(function)
+    params = tuple(Value(b, ops.GET, t, (), None) for t in helper.params)
+    result = helper.build(b, params)
+    if not b.block.is_closed:
+        b.emit(ops.RET, VOID, () if result is None else (result,))
+    return function, params
+
+
+class _Source:
+    """The Python source of one function, and the names that it uses."""
+
+    def __init__(self, function: Function, evaluator: Evaluator) -> None:
+        self.function = function
+        self.evaluator = evaluator
+        self.names: dict[Value, str] = {}
+        self.globals: dict[str, Any] = dict(_GLOBALS)
+        self.lines: list[str] = []
+        self.indent = ""
+        self.locals: dict[Slot, str] = {}
+        self.current = 0
+        self.block_numbers = {label: i for i, label in enumerate(function.blocks)}
+        self.is_helper = function.kind == "helper"
+        self.uses_fp = not self.is_helper and any(
+            inst.op in _TOUCH_ENVIRONMENT for inst in function.insts()
+        )
+
+    def compile(self) -> Any:
+        """The function as a Python callable."""
+        exec(compile("\n".join(self.lines), f"<ir {self.function.name}>", "exec"), self.globals)
+        return self.globals["run"]
+
+    # -- the frame around the blocks -------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        self.lines.append(self.indent + text)
+
+    def add_function(self, parameters: str, body_indent: int) -> None:
+        """The whole function: entry, blocks, exits by fault."""
+        self.line(f"def run({parameters}):")
+        self.indent = "    "
+        if not self.is_helper:
+            self._enter()
+        self.indent = "    " * body_indent
+        self._add_blocks()
+        if not self.is_helper:
+            self._catch()
+
+    def _enter(self) -> None:
+        self.line("m8 = state.m8; m16 = state.m16; m32 = state.m32; m64 = state.m64")
+        self.line("read = memory.read; write = memory.write")
+        self.line("pc = 0")
+        if self.uses_fp:
+            self.line(f"fp = Environment(m32[{_MXCSR}])")
+        self.line("try:")
+
+    def _catch(self) -> None:
+        self.indent = "    "
+        self.line("except GuestFault as fault:")
+        self.line("    return Left(FAULT, pc, fault.address, fault.write)")
+        if self.uses_fp:
+            self.line("finally:")
+            self.line(f"    m32[{_MXCSR}] = fp.mxcsr(m32[{_MXCSR}])")
+
+    def _add_blocks(self) -> None:
+        slots = {i.imm for i in self.function.insts() if i.op in (ops.GET, ops.PUT) and i.imm}
+        for slot in sorted((s for s in slots if is_local(s)), key=lambda s: s.name):
+            self.locals[slot] = f"t{len(self.locals)}"
+            self.line(f"{self.locals[slot]} = 0")
+        if len(self.function.blocks) == 1:
+            self._add_insts(next(iter(self.function)))
+            return
+        self.line("at = 0")
+        self.line("while True:")
+        outer = self.indent
+        for block in self.function:
+            self.indent = outer + "    "
+            self.current = self.block_numbers[block.label]
+            self.line(f"if at == {self.current}:  # {block.label}")
+            self.indent += "    "
+            self._add_insts(block)
+
+    def _add_insts(self, block: Block) -> None:
+        for inst in block.insts:
+            text = self.text(inst)
+            if inst.op.result:
+                name = self.names[inst] = f"v{len(self.names)}"
+                text = f"{name} = {text}"
+            self.line(text)
+
+    # -- one operation ---------------------------------------------------------------------
+
+    def text(self, inst: Value) -> str:
+        """The operation as an expression, or as a statement when it gives nothing."""
+        if inst.op.meaning is not None:
+            return self._meaning(inst)
+        method: Callable[[Value], str] = getattr(self, f"_{inst.op.name}")
+        return method(inst)
+
+    def value(self, value: Value) -> str:
+        """A value that was computed before, or a constant."""
+        return hex(value.imm) if value.op is ops.CONST else self.names[value]
+
+    def values(self, inst: Value) -> list[str]:
+        return [self.value(a) for a in inst.args]
+
+    def give(self, name: str, thing: Any) -> str:
+        """Make `thing` known to the source by that name."""
+        self.globals[name] = thing
+        return name
+
+    def type_name(self, type_: Type) -> str:
+        return self.give(type_.name.upper(), type_)
+
+    def _meaning(self, inst: Value) -> str:
+        operand = self.type_name(inst.args[0].type)
+        meaning = self.give(f"{inst.op.name}_", inst.op.meaning)
+        given = ", ".join(self.values(inst))
+        fp = ", fp" if inst.op in FLOAT_OPS else ""
+        call = f"{meaning}({operand}, {self.type_name(inst.type)}, {given}{fp})"
+        return f"{call} & {inst.type.mask:#x}"
+
+    def _select(self, inst: Value) -> str:
+        condition, yes, no = self.values(inst)
+        return f"{yes} if {condition} else {no}"
+
+    def _place(self, type_: Type, offset: int) -> str:
+        view, shift = _VIEWS[type_.bytes]
+        return f"{view}[{offset >> shift}]"
+
+    def _get(self, inst: Value) -> str:
+        slot: Slot = inst.imm
+        if is_local(slot):
+            return self.locals[slot]
+        if slot.type.bytes not in _VIEWS:
+            end = slot.offset + slot.type.bytes
+            return f"int.from_bytes(m8[{slot.offset}:{end}], 'little')"
+        return self._place(slot.type, slot.offset)
+
+    def _put(self, inst: Value) -> str:
+        slot: Slot = inst.imm
+        value = self.value(inst.args[0])
+        if is_local(slot):
+            return f"{self.locals[slot]} = {value}"
+        size = slot.type.bytes
+        if size not in _VIEWS:
+            return f"m8[{slot.offset}:{slot.offset + size}] = ({value}).to_bytes({size}, 'little')"
+        return f"{self._place(slot.type, slot.offset)} = {value}"
+
+    def _getx(self, inst: Value) -> str:
+        return f"state.get({self._file(inst.imm)}[{self.value(inst.args[0])}])"
+
+    def _putx(self, inst: Value) -> str:
+        index, value = self.values(inst)
+        return f"state.set({self._file(inst.imm)}[{index}], {value})"
+
+    def _file(self, file: File) -> str:
+        return self.give(f"{file.name}_slots", file.slots)
+
+    def _load(self, inst: Value) -> str:
+        access: Access = inst.imm
+        read = f"read({self.value(inst.args[0])}, {access.type.bytes})"
+        return f"int.from_bytes({read}, '{_ORDERS[access.order]}')" + " & 1" * (access.type is I1)
+
+    def _store(self, inst: Value) -> str:
+        access: Access = inst.imm
+        address, value = self.values(inst)
+        data = f"({value}).to_bytes({access.type.bytes}, '{_ORDERS[access.order]}')"
+        return f"write({address}, {data})"
+
+    def _cas(self, inst: Value) -> str:
+        access: Access = inst.imm
+        given = ", ".join(self.values(inst))
+        return f"cas(memory, {access.type.bytes}, '{_ORDERS[access.order]}', {given})"
+
+    def _rmw(self, inst: Value) -> str:
+        access: Access = inst.imm
+        change = self.give(f"rmw_{access.rmw}", _RMW[access.rmw])
+        given = ", ".join(self.values(inst))
+        return f"rmw(memory, {access.type.bytes}, '{_ORDERS[access.order]}', {change}, {given})"
+
+    def _fence(self, _: Value) -> str:
+        return "pass"
+
+    def _fpflags(self, _: Value) -> str:
+        return "fp.flags"
+
+    def _fpset(self, inst: Value) -> str:
+        return f"fp.flags = {self.value(inst.args[0])} & {floats.ALL_FLAGS}"
+
+    def _fpround(self, inst: Value) -> str:
+        return f"fp.rounding = {self.value(inst.args[0])} & 3"
+
+    def _clock(self, _: Value) -> str:
+        return "monotonic_ns()"
+
+    def _call(self, inst: Value) -> str:
+        helper: Helper = inst.imm
+        name = self.give(f"help_{helper.name}", self.evaluator.helper(helper))
+        return f"{name}({', '.join(['fp', *self.values(inst)])})"
+
+    # -- ways on and out -------------------------------------------------------------------
+
+    def _insn(self, inst: Value) -> str:
+        return f"pc = {inst.imm[0]:#x}"
+
+    def _poll(self, inst: Value) -> str:
+        return f"if m32[{_EVENT}]: return Left(EVENT, {inst.imm:#x})"
+
+    def _br(self, inst: Value) -> str:
+        return f"at = {self.block_numbers[inst.imm]}" + self._again(inst.imm)
+
+    def _cbr(self, inst: Value) -> str:
+        yes, no = (self.block_numbers[label] for label in inst.imm[:2])
+        return f"at = {yes} if {self.value(inst.args[0])} else {no}" + self._again(*inst.imm[:2])
+
+    def _again(self, *labels: str) -> str:
+        """Blocks further down are reached by falling through the tests of those between."""
+        backwards = any(self.block_numbers[label] <= self.current for label in labels)
+        return "; continue" if backwards else ""
+
+    def _goto(self, inst: Value) -> str:
+        return f"return Left(LOOKUP, {inst.imm[0]:#x})"
+
+    def _jump(self, inst: Value) -> str:
+        return f"return Left(LOOKUP, {self.value(inst.args[0])})"
+
+    def _raise(self, inst: Value) -> str:
+        return f"return Left(EXCEPTION, {inst.imm[1]:#x}, {int(inst.imm[0])})"
+
+    def _ask(self, inst: Value) -> str:
+        return f"return Left(ASK, {inst.imm[1]:#x}, {inst.imm[0]})"
+
+    def _next(self, _: Value) -> str:
+        return "return Left(NONE)"
+
+    def _ret(self, inst: Value) -> str:
+        return f"return {self.value(inst.args[0])}" if inst.args else "return 0"
+
+
+_MXCSR = HEADER["mxcsr"].offset >> 2
+_EVENT = HEADER["event"].offset >> 2
+_ATOMICS = Lock()
+
+
+def _cas(memory: Memory, size: int, order: Any, address: int, expected: int, new: int) -> int:
+    """Compare and swap; atomic among evaluators, whose threads share one lock for it."""
+    with _ATOMICS:
+        old = int.from_bytes(memory.read(address, size), order)
+        memory.write(address, (new if old == expected else old).to_bytes(size, order))
+    return old
+
+
+def _rmw(
+    memory: Memory,
+    size: int,
+    order: Any,
+    change: Callable[[int, int], int],
+    address: int,
+    operand: int,
+) -> int:
+    with _ATOMICS:
+        old = int.from_bytes(memory.read(address, size), order)
+        new = change(old, operand) & ((1 << 8 * size) - 1)
+        memory.write(address, new.to_bytes(size, order))
+    return old
+
+
+_GLOBALS: dict[str, Any] = {
+    **{reason.name: reason for reason in Reason},
+    "Left": Left,
+    "GuestFault": GuestFault,
+    "Environment": floats.Environment,
+    "monotonic_ns": monotonic_ns,
+    "cas": _cas,
+    "rmw": _rmw,
+}

@@ -1,0 +1,20 @@
+"""Passes over the IR: each is a function of its own module, run in the order of `PIPELINE`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tcg.ir import Function
+from tcg.passes.dead_slots import dead_slots
+from tcg.passes.forward import forward
+from tcg.passes.join_blocks import join_blocks
+
+PIPELINE: tuple[Callable[[Function], None], ...] = (join_blocks, forward, join_blocks)
+"""The passes before the last, which alone wants to know when the guest sees its registers."""
+
+
+def optimize(function: Function, exact: bool = False) -> None:
+    """Run all passes.  `exact`: the guest can see its registers at every memory access."""
+    for run in PIPELINE:
+        run(function)
+    dead_slots(function, exact)

@@ -45,12 +45,3 @@ class BadImage(UserError):
         status = self.NOT_FOUND if code in (errno.ENOENT, errno.ENOTDIR) else self.NOT_EXECUTABLE
         super().__init__(message, status)
         self.code = code
-
-
-class GuestFault(Exception):
-    """The guest's instruction fetch at `address` fails: `is_bus` for SIGBUS, else SIGSEGV."""
-
-    def __init__(self, address: int, is_bus: bool = False) -> None:
-        super().__init__(f"no executable memory at {address:#x}")
-        self.address = address
-        self.is_bus = is_bus

@@ -512,7 +512,7 @@ def _grown(area: Area, start: int, length: int) -> Area:
     return new
 
 
-def _maps_line(area: Area, name_column: int) -> bytes:
+def _maps_line(area: Area, width: int) -> bytes:
     """A line of /proc/self/maps, as show_map_vma() writes it."""
     letters = "".join(c if area.prot & bit else "-" for c, bit in (("r", 1), ("w", 2), ("x", 4)))
     letters += "s" if area.is_shared else "p"
@@ -521,4 +521,4 @@ def _maps_line(area: Area, name_column: int) -> bytes:
     inode = file.inode if file else 0
     line = f"{area.start:08x}-{area.end:08x} {letters} {area.offset:08x} {device} {inode} "
     name = file.path.replace(b"\n", b"\\012") if file else area.name.encode()
-    return (line.ljust(name_column).encode() + name if name else line.encode()) + b"\n"
+    return (f"{line:{width}} ".encode() + name if name else line.encode()) + b"\n"

@@ -24,8 +24,9 @@ from errno import EFAULT, ENAMETOOLONG
 from threading import RLock
 from typing import Literal
 
+from tcg.faults import GuestFault
 from user_mode.areas import PROT_EXEC, PROT_READ, PROT_WRITE
-from user_mode.errors import Errno, GuestFault
+from user_mode.errors import Errno
 from user_mode.host_memory import MAP_FIXED, RESERVED, HostMemory
 
 PAGE_BITS = 12

@@ -78,7 +78,7 @@ class Log:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write everything, or as much as the other side takes: a log that fails is no reason to stop."""
+    """Write everything, or what the other side takes: a log that fails is no reason to stop."""
     try:
         while data:
             data = data[os.write(fd, data) :]

@@ -1,4 +1,4 @@
-"""What is mapped where in a guest's address space, as sorted intervals; no host memory is touched here.
+"""What is mapped where in a guest's address space, as sorted intervals; no host memory is touched.
 
 An `Area` is what Linux calls a vm_area: neighbours that agree in everything are one area.  All
 addresses are the guest's; all ends are exclusive.
@@ -38,8 +38,8 @@ class MappedFile:
 class Area:
     """A run of pages with one protection and one origin.
 
-    `flags` are the MAP_* it was mapped with (without MAP_FIXED and the like), `offset` is the offset
-    in `file` of its first byte, `name` what /proc/self/maps shows of memory without a file, `plain`
+    `flags` are the MAP_* it was mapped with (without MAP_FIXED and the like), `offset` is that in
+    `file` of its first byte, `name` what /proc/self/maps shows of memory without a file, `plain`
     that the host can always bring in its pages (no SIGBUS past the end of a file).
     """
 

@@ -1,4 +1,4 @@
-"""The exceptions of a Linux process: a system call's errno, a user's mistake, a guest's own fault."""
+"""The exceptions of a Linux process: a system call's errno, a user's mistake."""
 
 from __future__ import annotations
 

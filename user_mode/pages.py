@@ -146,7 +146,7 @@ class GuestPages:
             return self._read_through_kernel(address, length)
 
     def write(self, address: int, data: bytes) -> None:
-        """Put `data` at `address`; nothing of it, or only its beginning, if that is not writable."""
+        """Put `data` at `address`; what is not writable may end it with a part written."""
         length = len(data)
         with self.change:
             if self._is_direct(address, length, _WRITABLE, _ALL_WRITABLE):
@@ -266,9 +266,9 @@ class GuestPages:
         """The host address for a kernel access to these bytes.
 
         What is not mapped is the kernel's to refuse with EFAULT; only what lies outside the guest's
-        reach is refused here.  Before a kernel write, code protection is dropped.  Another thread may
-        translate from the page again before the kernel writes: who gets EFAULT where `allows` says
-        that writing is right asks again.
+        reach is refused here.  Before a kernel write, code protection is dropped.  Another thread
+        may translate from the page again before the kernel writes: who gets EFAULT where `allows`
+        says that writing is right asks again.
         """
         self._check_range(address, length)
         if write and length and self._has_code(address, address + length):
@@ -336,7 +336,7 @@ class GuestPages:
                 self.host.protect(self.base + (page << PAGE_BITS), PAGE, PROT_READ)
 
     def take_dirty(self) -> list[int]:
-        """The addresses of the pages with code that the guest wrote to; they are watched no more."""
+        """The addresses of pages with code that the guest wrote to; they are watched no more."""
         with self.lock:
             dirty = [page for page in self._code_pages if self._flags[page] & DIRTY]
             for page in dirty:
@@ -365,7 +365,7 @@ class GuestPages:
         return [first + i for i, flag in enumerate(flags) if flag]
 
     def drop_code(self, start: int, end: int) -> None:
-        """Stop watching the pages of the range; `code_changed` will be told when the lock is free."""
+        """Stop watching the pages of the range; `code_changed` is told when the lock is free."""
         for page in self.code_in(start, end):
             self._unwatch(page)
             self.stale.append((page << PAGE_BITS, (page + 1) << PAGE_BITS))

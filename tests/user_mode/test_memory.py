@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,10 @@ def test_what_is_not_writable_is_not_written(memory: GuestMemory, prot: int) -> 
 
 @pytest.mark.parametrize(
     ("address", "length"),
-    [(0, 1), (AT - 1, 2), (AT + PAGE - 1, 2), (0xFFFFFFFC, 8), (0xFFFFFFFF, 1), (-4, 4), (1 << 40, 4), (AT, 1 << 33)],
+    [
+        (0, 1), (AT - 1, 2), (AT + PAGE - 1, 2), (0xFFFFFFFC, 8), (0xFFFFFFFF, 1), (-4, 4),
+        (1 << 40, 4), (AT, 1 << 33),
+    ],
 )  # fmt: skip
 def test_bad_addresses_are_efault(memory: GuestMemory, address: int, length: int) -> None:
     map_pages(memory, 1)
@@ -191,7 +195,7 @@ def test_when_the_top_is_full_the_search_goes_up_from_below(memory: GuestMemory)
     ],
 )
 def test_mmap_refuses_as_linux_does(
-    memory: GuestMemory, arguments: tuple[int, ...], code: int
+    memory: GuestMemory, arguments: tuple[Any, ...], code: int
 ) -> None:
     map_pages(memory, 1)
     with fails(code):

@@ -12,14 +12,16 @@ import shutil
 import subprocess
 import sys
 
+# fmt: off
 TOOLS = {
-    # fmt: off
-    # command                 Debian packages                                        without it
-    "gcc":                   (("gcc", "libc6-dev"),                                  "native builds come from zig"),
-    "powerpc-linux-gnu-gcc": (("gcc-powerpc-linux-gnu", "libc6-dev-powerpc-cross"),  "no glibc guests"),
-    "qemu-ppc":              (("qemu-user",),                                        "no comparison with QEMU"),
-    # fmt: on
+    # command                 Debian packages                          without it
+    "gcc":                   (("gcc", "libc6-dev"),                    "native builds come from zig"),
+    "powerpc-linux-gnu-gcc": (("gcc-powerpc-linux-gnu",
+                               "libc6-dev-powerpc-cross"),             "no glibc guests"),
+    "qemu-ppc":              (("qemu-user",),                          "no comparison with it"),
 }
+# fmt: on
+"""Commands, where Debian has them, and what is lost without them."""
 
 
 def missing() -> dict[str, tuple[tuple[str, ...], str]]:

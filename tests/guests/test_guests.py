@@ -1,0 +1,98 @@
+"""Small programs of our own, on every compiler and optimization, against their native output.
+
+A program that only makes sense on the guest has its output in a file `<name>.expected`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.guests import build, emulators
+from tests.guests.emulators import Emulator, Outcome
+
+PROGRAMS = sorted(path.stem for path in build.SOURCES.glob("*.c"))
+GUESTS = [name for name, chain in build.TOOLCHAINS.items() if chain.is_guest]
+ENGINES = ("threaded", "jit")
+
+ARGUMENTS = {"arguments": ("one", "", "two words", "--three")}
+ENVIRONMENT = {"GUEST_NAME": "value", "GUEST_EMPTY": ""}
+
+QEMU_DIFFERS = {
+    "pipes": "qemu-ppc does not replace itself on execve",
+    "signals": "qemu-ppc 7.2 reports SEGV_MAPERR for a protected page",
+}
+"""Only looked at when these tests are tried on QEMU."""
+
+QUICK = {("gcc-static", "-O2"), ("gcc-dynamic", "-O0"), ("zig-musl", "-O3"), ("zig-pie", "-O1")}
+
+
+def cases() -> list[object]:
+    """Every program, compiler, optimization and engine; the lesser part is marked slow."""
+    rows = []
+    for program in PROGRAMS:
+        for toolchain in GUESTS:
+            for optimization in build.OPTIMIZATIONS:
+                quick = (toolchain, optimization) in QUICK
+                for engine in ENGINES:
+                    marks = [] if quick else [pytest.mark.slow]
+                    row = (program, toolchain, optimization, engine)
+                    rows.append(
+                        pytest.param(*row, marks=marks, id="".join(["-".join(row[:2]), *row[2:]]))
+                    )
+    return rows
+
+
+def run(emulator: Emulator, program: Path, folder: Path) -> Outcome:
+    """Run in an empty directory, with arguments and environment that are always the same."""
+    folder.mkdir()
+    extra = ARGUMENTS.get(program.stem, ())
+    return emulator.run(program, *extra, cwd=folder, env=ENVIRONMENT)
+
+
+def expected(name: str, folder: Path) -> Outcome:
+    """What the program does natively, or is written to do."""
+    written = build.SOURCES / f"{name}.expected"
+    if written.exists():
+        return Outcome(0, written.read_bytes(), b"")
+    native = build.build(build.SOURCES / f"{name}.c", "native", "-O1")
+    return run(emulators.NATIVE, native, folder)
+
+
+def status_of(outcome: Outcome) -> int:
+    """The status a shell would show: a death by signal n is 128 + n."""
+    return 128 - outcome.status if outcome.status < 0 else outcome.status
+
+
+@pytest.mark.parametrize(("program", "toolchain", "optimization", "engine"), cases())
+def test_a_guest_program_does_what_it_does_natively(
+    program: str, toolchain: str, optimization: str, engine: str, tmp_path: Path
+) -> None:
+    reason = build.TOOLCHAINS[toolchain].unavailable()
+    if reason:
+        pytest.skip(reason)
+    if emulators.overridden() and program in QEMU_DIFFERS:
+        pytest.skip(QEMU_DIFFERS[program])
+    binary = build.build(build.SOURCES / f"{program}.c", toolchain, optimization)
+    wanted = expected(program, tmp_path / "native")
+    got = run(emulators.ours(engine), binary, tmp_path / "guest")
+    assert got.stdout.decode() == wanted.stdout.decode()
+    assert status_of(got) == status_of(wanted)
+    assert not re.search(rb"Traceback", got.stderr), got.stderr.decode()
+
+
+def test_a_guest_death_by_signal_is_named(tmp_path: Path) -> None:
+    if emulators.overridden():
+        pytest.skip("another emulator")
+    for toolchain in GUESTS:
+        if build.TOOLCHAINS[toolchain].unavailable() is None:
+            break
+    else:
+        pytest.skip("no compiler for the guest")
+    binary = build.build(build.SOURCES / "jumps.c", toolchain)
+    assert emulators.ours("threaded").run(binary, cwd=tmp_path).status == 7
+    binary = build.build(build.SOURCES / "signals.c", toolchain)
+    death = emulators.ours("threaded").run(binary, cwd=tmp_path)
+    assert b"uncaught target signal 6 (Aborted)" in death.stderr

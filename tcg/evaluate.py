@@ -126,24 +126,23 @@ class Evaluator:
         """The translated helper."""
         found = self._helpers.get(helper)
         if found is None:
-            function, params = build_helper(helper)
+            function = build_helper(helper)
             source = _Source(function, self)
-            source.names.update((p, f"p{i}") for i, p in enumerate(params))
-            listed = "".join(f", p{i}" for i in range(len(params)))
+            listed = "".join(f", p{i}" for i in range(len(function.params)))
             source.add_function(f"fp{listed}", body_indent=1)
             found = self._helpers[helper] = source.compile()
         return found
 
 
-def build_helper(helper: Helper) -> tuple[Function, tuple[Value, ...]]:
-    """A helper's IR, and the values that stand for its parameters: gets without a slot."""
+def build_helper(helper: Helper) -> Function:
+    """A helper's IR.  Its parameters are gets whose immediate is the parameter's number."""
     function = Function("helper", helper.name, params=helper.params, result=helper.result)
     b = Builder(function)
-    params = tuple(Value(b, ops.GET, t, (), None) for t in helper.params)
+    params = tuple(Value(b, ops.GET, t, (), i) for i, t in enumerate(helper.params))
     result = helper.build(b, params)
     if not b.block.is_closed:
         b.emit(ops.RET, VOID, () if result is None else (result,))
-    return function, params
+    return function
 
 
 class _Source:
@@ -238,7 +237,10 @@ class _Source:
 
     def value(self, value: Value) -> str:
         """A value that was computed before, or a constant."""
-        return hex(value.imm) if value.op is ops.CONST else self.names[value]
+        if value.op is ops.CONST:
+            return hex(value.imm)
+        is_parameter = value.op is ops.GET and isinstance(value.imm, int)
+        return f"p{value.imm}" if is_parameter else self.names[value]
 
     def values(self, inst: Value) -> list[str]:
         return [self.value(a) for a in inst.args]

@@ -2,7 +2,7 @@
 
 What is mapped is kept as areas (`user_mode.areas`) and done on the host at `base` + the guest's
 address; `user_mode.pages` reads and writes it.  Nothing is ever unmapped on the host: what the
-guest gives up becomes reserved again, so that no mapping of the emulator's own can come to lie there.
+guest gives up becomes reserved again, so that no mapping of the emulator's own comes to lie there.
 
 Not modelled: huge pages (ENOMEM, as on a machine that has none configured), MADV_DONTFORK (a child
 would get a hole in its reservation).

@@ -16,7 +16,7 @@ from re import finditer, fullmatch
 from typing import NoReturn
 
 from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from tcg.decode.errors import TableError
 from tcg.decode.table import BitField
@@ -159,7 +159,7 @@ def expand(word: str) -> Iterator[str]:
 def _choices(braced: str | None, plain: str) -> list[str]:
     if braced is None:
         return [plain]
-    if numbers := fullmatch(r"(\d+)\.\.(\d+)", braced):
+    if numbers := fullmatch(r"(\d{1,4})\.\.(\d{1,4})", braced):
         return [str(number) for number in range(int(numbers[1]), int(numbers[2]) + 1)]
     return braced.split(",")
 
@@ -386,27 +386,32 @@ def _tree(start: str, text: str, table: Description, line: int) -> Node:
     try:
         return _parser().parse(text, start=start)
     except UnexpectedInput as error:
-        found, expected = _trouble(error, text)
-        place = line or min(error.line, text.count("\n")) if error.line > 0 else line or 1
-        table.fail(place, f"{found} makes no sense here", f"expected {expected}")
+        is_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        position = len(text) if is_end else error.pos_in_stream
+        before, after = text[:position].rstrip(), text[position:]
+        here = line or text.count("\n", 0, position if after.strip() else len(before)) + 1
+        expected = ", ".join(sorted({WORDS.get(name, name.lower()) for name in _wanted(error)}))
+        table.fail(here, f"{_found(after)} makes no sense here", f"expected {expected}")
 
 
-def _trouble(error: UnexpectedInput, text: str) -> tuple[str, str]:
-    """What was found, and what could have stood there."""
-    found, expected = "the end", set[str]()
+def _found(after: str) -> str:
+    """What stands where the parser stopped."""
+    if not after.strip():
+        return "the end"
+    if after[0] in "\r\n":
+        return "the end of the line"
+    return after.split(maxsplit=1)[0]
+
+
+def _wanted(error: UnexpectedInput) -> set[str]:
+    """The terminals that could have stood there."""
     match error:
-        case UnexpectedToken(token=token, accepts=accepts, expected=wanted):
-            expected = set(accepts or wanted)
-            if token.type == "_NL":
-                found = "the end of the line"
-            elif token.type != "$END":
-                found = str(token)
-        case UnexpectedCharacters(pos_in_stream=position, allowed=allowed):
-            expected = set(allowed or ())
-            found = text[position:].split(maxsplit=1)[0]
-        case UnexpectedEOF():
-            expected = set(error.expected)
-    return found, ", ".join(sorted({WORDS.get(name, name.lower()) for name in expected}))
+        case UnexpectedToken():
+            return set(error.accepts or error.expected)
+        case UnexpectedCharacters():
+            return set(error.allowed or ())
+        case _:
+            return set()
 
 
 def _nodes(tree: Node) -> list[Node]:

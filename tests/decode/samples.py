@@ -130,6 +130,22 @@ def without_cases(table: Path, copy: Path) -> Path:
     return copy
 
 
+def by_trying(table: Table, word: int) -> tuple[int, Values] | None:
+    """What the decoder should say, from the rows' masks and fields alone, one row after another."""
+    for index, row in enumerate(table.rows):
+        if word & row.mask == row.value:
+            return index, tuple(_extracted(word, field) for field in row.fields)
+    return None
+
+
+def _extracted(word: int, field: BitField) -> int:
+    value = 0
+    for at, width, shift in field.pieces:
+        value += (word >> at) % (1 << width) << shift
+    negative = field.signed and value >= 1 << field.width - 1
+    return value - (1 << field.width) if negative else value
+
+
 def word_samples(table: Table, count: int) -> Iterator[tuple[Row, Values, int]]:
     """Samples of every row, with their words."""
     for row in table.rows:

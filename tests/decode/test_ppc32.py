@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tcg.decode import Row, Table, load_table
 from tcg.decode.parse import parse
 from tests.conftest import Golden
-from tests.decode.samples import PPC32, Values, samples, without_cases, word_samples
+from tests.decode.samples import PPC32, Values, by_trying, samples, without_cases, word_samples
 
 PC = 0x10000000
 LISTING = Path(__file__).with_name("ppc32.objdump")
@@ -204,28 +204,10 @@ def test_every_row_is_reached(row: Row) -> None:
         assert TABLE.decoder()(row.encode(values)) == (index, values)
 
 
-def by_trying(word: int) -> tuple[int, Values] | None:
-    """What the decoder should say, from the rows' masks and fields alone."""
-    for index, row in enumerate(TABLE.rows):
-        if word & row.mask == row.value:
-            return index, tuple(
-                _field_of(word, field.pieces, field.width if field.signed else 0)
-                for field in row.fields
-            )
-    return None
-
-
-def _field_of(word: int, pieces: tuple[tuple[int, int, int], ...], sign: int) -> int:
-    value = 0
-    for at, width, shift in pieces:
-        value += (word >> at) % (1 << width) << shift
-    return value - (1 << sign) if sign and value >> sign - 1 else value
-
-
 @settings(max_examples=500, deadline=None)
 @given(st.integers(0, 0xFFFFFFFF))
 def test_any_word(word: int) -> None:
-    assert TABLE.decoder()(word) == by_trying(word)
+    assert TABLE.decoder()(word) == by_trying(TABLE, word)
 
 
 @settings(max_examples=500, deadline=None)
@@ -237,7 +219,7 @@ def test_words_near_a_row(row: Row, flips: list[int], operands: int) -> None:
     word = row.value | operands & ~row.mask
     for bit in flips:
         word ^= 1 << bit
-    assert TABLE.decoder()(word) == by_trying(word)
+    assert TABLE.decoder()(word) == by_trying(TABLE, word)
 
 
 @settings(max_examples=300, deadline=None)

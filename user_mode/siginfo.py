@@ -1,4 +1,4 @@
-"""What came with a signal: siginfo_t, taken apart and put together for any word size and byte order.
+"""What came with a signal: siginfo_t, read and written for any word size and byte order.
 
 The kernel fills one of a few unions, chosen by si_signo and si_code (siginfo_layout() in
 kernel/signal.c).  The table `MEMBERS` names each union's members in order with their C types; a
@@ -27,7 +27,8 @@ MEMBERS: dict[Kind, tuple[tuple[str, str], ...]] = {
     "kill":  (("pid", "int"), ("uid", "uint")),
     "timer": (("timer_id", "int"), ("overrun", "int"), ("value", "pointer")),
     "queue": (("pid", "int"), ("uid", "uint"), ("value", "pointer")),
-    "child": (("pid", "int"), ("uid", "uint"), ("status", "int"), ("utime", "long"), ("stime", "long")),
+    "child": (("pid", "int"), ("uid", "uint"), ("status", "int"), ("utime", "long"),
+              ("stime", "long")),
     "fault": (("address", "pointer"),),
     "poll":  (("band", "long"), ("fd", "int")),
     "call":  (("address", "pointer"), ("number", "int"), ("arch", "uint")),
@@ -93,9 +94,7 @@ def unpack(raw: bytes, model: DataModel) -> SigInfo:
     """Read the siginfo_t of a machine."""
     signo, errno, code = struct.unpack_from(model.byte_order + "3i", raw)
     layout, names = _layout(SigInfo(signo, code).kind, model)
-    values = dict(
-        zip((name for name, _ in names), layout.unpack_from(raw), strict=True)
-    )
+    values = dict(zip((name for name, _ in names), layout.unpack_from(raw), strict=True))
     values.update(signo=signo, errno=errno, code=code)
     for name in ("pid", "status", "timer_id", "overrun", "fd", "number"):
         if name in values:
@@ -108,9 +107,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 @cache
-def _layout(
-    kind: Kind, model: DataModel
-) -> tuple[struct.Struct, tuple[tuple[str, int], ...]]:
+def _layout(kind: Kind, model: DataModel) -> tuple[struct.Struct, tuple[tuple[str, int], ...]]:
     """The struct of one union behind the three common ints, and its members with their masks."""
     word = model.long_size
     sizes = {"int": 4, "uint": 4, "long": word, "pointer": word}

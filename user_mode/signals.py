@@ -1,15 +1,16 @@
 """Signals: what a process does with each, which wait, and how one reaches a guest's handler.
 
-The host's kernel does the bookkeeping.  A guest's dispositions are the host's (caught signals run the
-native runtime's `on_signal`, which only notes them), and a guest thread's mask is its host thread's.  So
-pending and blocked signals, sigtimedwait, signalfd, ppoll's mask, inheritance over fork and exec need
-nothing of us.  What is left:
+The host's kernel does the bookkeeping.  A guest's dispositions are the host's (caught signals run
+the native runtime's `on_signal`, which only notes them), and a guest thread's mask is its host
+thread's.  So pending and blocked signals, sigtimedwait, signalfd, ppoll's mask, inheritance over
+fork and exec need nothing of us.  What is left:
 
-* `on_signal` blocks everything on its way out: a thread has one signal in hand at most.  It is taken up
-  at the next event exit or after the interrupted system call, when the guest's registers are exact.
+* `on_signal` blocks everything on its way out: a thread has one signal in hand at most.  It is
+  taken up at the next event exit or after the interrupted system call, when the guest's registers
+  are exact.
 * A signal that the guest blocked in between goes back to the kernel, to wait there.
-* SIGSEGV and SIGBUS are the emulator's own and never blocked on the host.  Sent by kill(2) while the
-  guest blocks them, they wait in `Thread.waiting`.
+* SIGSEGV and SIGBUS are the emulator's own and never blocked on the host.  Sent by kill(2) while
+  the guest blocks them, they wait in `Thread.waiting`.
 * The handful of signals that QEMU names before it dies of them are caught too (`CORE`).
 """
 

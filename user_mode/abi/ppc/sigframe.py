@@ -1,19 +1,21 @@
 """Signal frames of Linux on 32-bit PowerPC: what the kernel pushes for a handler and pops after it.
 
-Two kinds: `rt_sigframe` for handlers installed with SA_SIGINFO, `sigframe` for the others.  From low
-to high addresses:
+Two kinds: `rt_sigframe` for handlers installed with SA_SIGINFO, `sigframe` for the others.  From
+low to high addresses:
 
     r1 -> back chain to the interrupted r1, and room for the handler's linkage area
           rt_sigframe: siginfo, ucontext (mask, alternate stack, registers)
           sigframe:    sigcontext (mask, pointer to the registers), registers
           abigap: what the XCOFF ABI lets a leaf function keep below r1
 
-A handler returns through LR to a trampoline (`li r0, number; sc`).  Old kernels put it in the frame,
-in mc_pad; newer ones keep it in the vDSO, as stacks are not executable.  Here it is in both places and LR
-points at the latter.  Unwinders know a frame by the two instructions at its return address.
+A handler returns through LR to a trampoline (`li r0, number; sc`).  Old kernels put it in the
+frame, in mc_pad; newer ones keep it in the vDSO, as stacks are not executable.  Here it is in both
+places and LR points at the latter.  Unwinders know a frame by the two instructions at its return
+address.
 
-Source: arch/powerpc/kernel/signal_32.c, arch/powerpc/include/uapi/asm/{ucontext,sigcontext,ptrace}.h.
-Not modelled: AltiVec and SPE registers (their room is kept, their MSR bits stay clear).
+Source: arch/powerpc/kernel/signal_32.c,
+arch/powerpc/include/uapi/asm/{ucontext,sigcontext,ptrace}.h. Not modelled: AltiVec and SPE
+registers (their room is kept, their MSR bits stay clear).
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ import struct
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from user_mode.abi.layout import DataModel, Structs
+from user_mode.abi.layout import Structs
+from user_mode.abi.ppc import structs
 from user_mode.siginfo import pack
 from user_mode.signals import AltStack, Context, Delivery
 
-MODEL = DataModel(">", 4)
+MODEL = structs.STRUCTS.model
 
 LAYOUTS = """
 altstack    ptr ss_sp, int ss_flags, size ss_size
@@ -47,16 +50,15 @@ SIGNAL_FRAMESIZE = 64
 """The linkage area under a sigframe; a rt_sigframe has 16 bytes more."""
 
 # Places in mc_gregs: struct pt_regs.
-PT_NIP, PT_MSR, PT_ORIG_R3, PT_CTR, PT_LNK, PT_XER, PT_CCR, PT_SOFTE, PT_TRAP, PT_DAR, PT_DSISR = range(
-    32, 43
-)  # fmt: skip
+PT_NIP, PT_MSR, PT_ORIG_R3, PT_CTR, PT_LNK, PT_XER, PT_CCR = range(32, 39)
+PT_TRAP, PT_DAR, PT_DSISR = range(40, 43)
 
 USER_MSR = 0x0000_D032
 """EE PR ME IR DR RI: the machine state of a user process."""
 
 
 def trampoline(number: int) -> bytes:
-    """li r0, number; sc"""
+    """The code `li r0, number; sc`."""
     return struct.pack(">II", 0x3800_0000 | number, 0x4400_0002)
 
 
@@ -84,7 +86,7 @@ class Cause:
     """What the frame tells of the interruption besides the registers."""
 
     trap: int = 0x900
-    """The interrupt vector: 0x300 data access, 0x400 fetch, 0x700 program, 0x900 timer, 0xc00 sc."""
+    """The vector: 0x300 data access, 0x400 fetch, 0x700 program, 0x900 timer, 0xc00 sc."""
     address: int = 0
     status: int = 0
 
@@ -105,7 +107,7 @@ def _joined(low: int, high: int) -> int:
 
 
 def machine_context(registers: Registers, number: int, cause: Cause) -> bytes:
-    """struct mcontext: the registers and the old trampoline."""
+    """A struct mcontext: the registers and the old trampoline."""
     gregs = [*registers.gpr, *[0] * 16]
     gregs[PT_NIP] = registers.pc
     gregs[PT_MSR] = USER_MSR

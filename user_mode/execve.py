@@ -1,0 +1,160 @@
+"""execve(2): another program in this process.
+
+A program for the guest's machine is loaded in place: the emulator, its translator and what it has
+made stay warm.  Any other program that the host can run gets a real execve.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from user_mode import host
+from user_mode.errors import Errno
+from user_mode.signals import AltStack
+from user_mode.syscalls.paths import in_sysroot
+
+if TYPE_CHECKING:
+    from user_mode.process import Process, Thread
+
+HEAD_BYTES = 256
+"""What the kernel looks at (BINPRM_BUF_SIZE)."""
+SCRIPT_DEPTH = 4
+"""How many `#!` may follow one another before it is ELOOP."""
+NAME_BYTES = 15
+FIRST_PRIVATE_FD = 1000
+"""From here on, descriptors with FD_CLOEXEC are taken for the emulator's own."""
+F_GETFD, FD_CLOEXEC = 1, 1
+PR_SET_NAME = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run: the file on the host, and what the program is told."""
+
+    path: bytes
+    argv: tuple[bytes, ...]
+    env: tuple[bytes, ...]
+    is_guest: bool
+    """Whether it is a program for the guest's machine; others are the host's to run."""
+
+
+def resolve(
+    process: Process, path: bytes, argv: tuple[bytes, ...], env: tuple[bytes, ...]
+) -> Program:
+    """Find out what a path leads to, through `#!` lines; raises Errno as execve(2) does."""
+    named, arguments = path, argv
+    for _ in range(SCRIPT_DEPTH + 1):
+        head = _head(path)
+        if not head.startswith(b"#!"):
+            if process.abi.is_program(head):
+                return Program(path, arguments, env, is_guest=True)
+            return Program(named, argv, env, is_guest=False)
+        words = _interpreter(head)
+        arguments = (*words, path, *arguments[1:])
+        path = in_sysroot(process, words[0])
+    raise Errno(errno.ELOOP)
+
+
+def _head(path: bytes) -> bytes:
+    """The beginning of a file that may be executed."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or not os.access(path, os.X_OK, effective_ids=True):
+            raise Errno(errno.EACCES)
+        with open(path, "rb", buffering=0) as file:
+            return file.read(HEAD_BYTES) or b""
+    except OSError as error:
+        raise Errno(error.errno or errno.EIO) from None
+
+
+def _interpreter(head: bytes) -> tuple[bytes, ...]:
+    r"""The program of a `#!` line, and its one argument if there is one.
+
+    >>> _interpreter(b"#! /bin/sh -e -x\\nexit")
+    (b'/bin/sh', b'-e -x')
+    """
+    line, end, _ = head[2:].partition(b"\n")
+    words = line.strip(b" \t\0").split(None, 1)
+    if not words or (not end and len(words) == 1 and len(head) == HEAD_BYTES):
+        raise Errno(errno.ENOEXEC)
+    return tuple(words)
+
+
+def execve(thread: Thread, path: bytes, argv: tuple[bytes, ...], env: tuple[bytes, ...]) -> None:
+    """Replace the program; comes back when the thread is ready to run the new one, or to end."""
+    process = thread.process
+    program = resolve(process, path, argv or (b"",), env)
+    if not program.is_guest:
+        _leave_to_host(process, program)
+    image = process.loader.open(program.path)
+    blocked = thread.blocked
+    process.end_other_threads(thread, wait=thread.tid == process.leader)
+    if thread.tid == process.leader:
+        _replace(thread, program, image)
+        return
+
+    def start(main: Thread) -> None:
+        main.blocked = blocked
+        _replace(main, program, image)
+
+    process.successor = start
+    thread.is_alive = False
+
+
+def _leave_to_host(process: Process, program: Program) -> None:
+    """A real execve; raises Errno if it fails, and then nothing has happened."""
+    if process.vfork is not None:
+        process.vfork.send()
+    process.log.flush()
+    argv, env = (_pointers(texts) for texts in (program.argv, program.env))
+    host.call(host.Nr.execve, program.path, ctypes.addressof(argv), ctypes.addressof(env))
+
+
+def _pointers(texts: tuple[bytes, ...]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
+
+
+def _replace(thread: Thread, program: Program, image: Image) -> None:
+    """Drop the old program and start the new one.  There is no way back from here."""
+    process = thread.process
+    if process.vfork is not None:
+        process.vfork.settle()
+    forget(thread)
+    close_on_exec(process)
+    process.memory.reset()
+    process.engine.reset()
+    start(thread, program, image)
+
+
+def forget(thread: Thread) -> None:
+    """What execve(2) resets of the process and its thread."""
+    process = thread.process
+    process.signals.reset()
+    process.delete_timers()
+    thread.altstack = AltStack()
+    thread.clear_child_tid = thread.robust_list = 0
+    thread.saved_mask = thread.interrupted = None
+
+
+def close_on_exec(process: Process) -> None:
+    """Close the descriptors with FD_CLOEXEC, except our own."""
+    with os.scandir("/proc/self/fd") as entries:
+        numbers = [int(entry.name) for entry in entries]
+    for fd in numbers:
+        if fd in process.fds.private or fd >= FIRST_PRIVATE_FD:
+            continue
+        with suppress(Errno):
+            if host.call(host.Nr.fcntl, fd, F_GETFD) & FD_CLOEXEC:
+                host.call(host.Nr.close, fd)
+                process.fds.closed(fd)
+
+
+def set_name(path: bytes) -> None:
+    """The name that ps(1) shows."""
+    host.call(host.Nr.prctl, PR_SET_NAME, os.path.basename(path)[:NAME_BYTES] + b"\0")

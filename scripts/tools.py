@@ -15,10 +15,11 @@ import sys
 # fmt: off
 TOOLS = {
     # command                 Debian packages                          without it
-    "gcc":                   (("gcc", "libc6-dev"),                    "native builds come from zig"),
+    "gcc":                   (("gcc", "libc6-dev"),                    "zig makes native builds"),
     "powerpc-linux-gnu-gcc": (("gcc-powerpc-linux-gnu",
                                "libc6-dev-powerpc-cross"),             "no glibc guests"),
     "qemu-ppc":              (("qemu-user",),                          "no comparison with it"),
+    "tclsh":                 (("tcl",),                                "no SQLite as a guest"),
 }
 # fmt: on
 """Commands, where Debian has them, and what is lost without them."""

@@ -12,6 +12,7 @@ import os
 import sys
 from _blake2 import blake2b  # hashlib itself takes 3 ms to import, for OpenSSL
 from collections.abc import Mapping
+from contextlib import suppress
 from types import CodeType
 
 from tcg.decode.table import Table
@@ -65,11 +66,14 @@ def key(path: str) -> str:
 
 
 def read(kept: str) -> CodeType | None:
-    """The code kept in this file; None if it is missing or damaged."""
+    """The code kept in this file; None if it is missing, damaged, or others may write to it."""
     try:
         with open(kept, "rb", buffering=0) as opened:
+            facts = os.fstat(opened.fileno())
             content = opened.read()
     except OSError:
+        return None
+    if facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
         return None
     digest, data = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     if digest != _digest(data):  # marshal trusts its input: it must never see a damaged one
@@ -81,14 +85,17 @@ def read(kept: str) -> CodeType | None:
 def write(kept: str, code: CodeType) -> None:
     """Keep `code` in this file, all of it or nothing; a full or read-only disk is no error."""
     data = marshal.dumps(code)
-    unfinished = f"{kept}.{os.getpid()}"
+    folder, name = os.path.split(kept)
+    unfinished = f"{folder}/.{name}.{os.getpid()}"
     try:
-        os.makedirs(os.path.dirname(kept), exist_ok=True)
-        with open(unfinished, "wb") as opened:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as opened:
             opened.write(_digest(data) + data)
         os.replace(unfinished, kept)
     except OSError:
-        return
+        with suppress(OSError):
+            os.unlink(unfinished)
 
 
 def instantiate(code: CodeType, path: str) -> Table:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tcg.decode import cached, load_table
-from tcg.decode.cache import cache_directory, key
+from tcg.decode.cache import cache_directory, key, read
 from tests.decode.samples import PPC32, by_trying, samples
 
 TEXT = 'width 8\na 0000 x:4 "a {x}"\n'
@@ -75,6 +75,16 @@ def test_a_damaged_file_is_a_miss(environ: dict[str, str], path: Path, damage: b
     file.write_bytes(good[:40] + bytes([good[40] ^ 1]) + good[41:])
     assert cached(path, environ).rows[0].name == "a"
     assert file.read_bytes() == good
+
+
+def test_a_file_that_others_may_write_is_not_run(environ: dict[str, str], path: Path) -> None:
+    cached(path, environ)
+    file = kept(path, environ)
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    file.chmod(0o622)
+    assert read(str(file)) is None
+    file.chmod(0o600)
+    assert read(str(file)) is not None
 
 
 def test_a_changed_table_is_another(environ: dict[str, str], path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
+import tcg.decode
 from tcg.decode import Table, TableError, load_table
 from tcg.decode.check import left_over
 from tcg.decode.parse import expand
@@ -110,6 +111,23 @@ def test_rows_with_nothing_in_common(make: Make) -> None:
 
 def test_an_empty_table(make: Make) -> None:
     assert make("width 8").decoder()(0) is None
+
+
+def test_the_example_of_the_docstring(make: Make) -> None:
+    assert tcg.decode.__doc__ is not None
+    table = make(
+        tcg.decode.__doc__.partition(
+            "says, one row an instruction, how its bits are laid out and how it is written:"
+        )[2].partition("The header")[0]
+    )
+    assert [row.name for row in table.rows] == ["addi", "add", "mfspr"]
+    words = (0x38600001, 0x38630001, 0x7C632A15, 0x7C6802A6)
+    assert [shown(table, word) for word in words] == [
+        "li      r3, 1",
+        "addi    r3, r3, 1",
+        "add.    r3, r3, r5",
+        "mfspr   r3, 8",
+    ]
 
 
 # -- text -----------------------------------------------------------------------------------------

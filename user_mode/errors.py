@@ -38,10 +38,13 @@ class UserError(Exception):
         self.status = status
 
 
-class BadImage(UserError):
-    """A program that execve(2) refuses: the user's mistake at the command line, else an errno."""
+class BadImage(UserError, Errno):
+    """A program that cannot be run: a mistake at the command line, an errno for execve(2)."""
 
     def __init__(self, message: str, code: int) -> None:
         status = self.NOT_FOUND if code in (errno.ENOENT, errno.ENOTDIR) else self.NOT_EXECUTABLE
-        super().__init__(message, status)
+        UserError.__init__(self, message, status)
         self.code = code
+
+    def __str__(self) -> str:
+        return self.message

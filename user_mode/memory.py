@@ -74,6 +74,8 @@ class GuestMemory(GuestPages):
         """The personality of programs that do not say whether their stack is executable."""
         self.address_limit: int | None = None
         """RLIMIT_AS: how much may be mapped; None for no limit."""
+        self.stack_limit = 8 << 20
+        """RLIMIT_STACK: how large an area grows that grows when touched below."""
         self.areas = AreaMap()
         self.start_brk = self._brk = 0
 
@@ -301,10 +303,7 @@ class GuestMemory(GuestPages):
         start = address & -PAGE
         below = self.areas.last_below(area.start)
         floor = below.end + STACK_GAP if below else MIN_ADDRESS
-        from resource import RLIMIT_STACK, getrlimit
-
-        limit = getrlimit(RLIMIT_STACK)[0]
-        if start < floor or (limit >= 0 and area.end - start > limit):
+        if start < floor or area.end - start > self.stack_limit:
             return False
         self._map(start, area.start - start, area.prot, area.flags, -1, 0, area.name)
         return True

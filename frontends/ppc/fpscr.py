@@ -1,0 +1,197 @@
+"""FPSCR: how it is put together, and the instructions that read and write it.  Book I, 4.6.8."""
+
+from __future__ import annotations
+
+from frontends.insn import insn
+from frontends.ppc import fpscr_bits as bits
+from frontends.ppc.context import Field, Ppc
+from frontends.ppc.float_nan import INFINITY, SIGN, Operand
+from frontends.ppc.state import ASK_FLOAT_CHECKS
+from tcg import ops
+from tcg.build import Builder
+from tcg.fields import field_function
+from tcg.frontend import GuestException
+from tcg.ir import Helper, Value
+from tcg.ir import Operand as Number
+from tcg.types import F64, I1, I32, I64, VOID
+
+# -- exceptions ------------------------------------------------------------------------------------
+
+
+def note(c: Ppc, raised: Value) -> None:
+    """FPSCR's exception bits <- also `raised`; FX if one of them was not set before."""
+    old = c.fpscr
+    news = (raised & ~old).ne(0)
+    c.fpscr = old | raised | c.select(news, bits.FX, 0)
+
+
+def take_host_flags(c: Ppc) -> Value:
+    """The exceptions that the host's register has collected, as FPSCR bits; it forgets them."""
+    flags = c.emit(ops.FPFLAGS, I32)
+    c.emit(ops.FPSET, VOID, (c.const(I32, 0),))
+    raised = c.const(I32, 0)
+    for host, guest in bits.HOST_FLAGS:
+        raised = raised | (flags & host) << guest.bit_length() - host.bit_length()
+    return raised
+
+
+def with_summaries(c: Ppc, fpscr: Value) -> Value:
+    """`fpscr` with VX and FEX, which follow from its other bits."""
+    vx = c.select((fpscr & bits.VX_CAUSES).ne(0), bits.VX, 0)
+    causes = fpscr & ~bits.VX | vx
+    enabled = causes & (fpscr & bits.ENABLES) << bits.ENABLE_SHIFT
+    return causes & ~bits.FEX | c.select(enabled.ne(0), bits.FEX, 0)
+
+
+def copy_to_cr1(c: Ppc) -> None:
+    """CR1 <- FX, FEX, VX, OX: what Rc = 1 means to a floating-point instruction (Book I, 2.3.1)."""
+    note(c, take_host_flags(c))
+    fpscr = with_summaries(c, c.fpscr)
+    c.set_cr(1, *(c.flag(fpscr, shift) for shift in (31, 30, 29, 28)))
+
+
+# -- the whole register ----------------------------------------------------------------------------
+
+
+def _class_of_result(b: Builder, params: tuple[Value, ...]) -> Value:
+    value, is_single = params
+    operand = Operand(value)
+    least_normal = b.select(is_single, 897 << 52, 1 << 52, I64)
+    classes = (
+        (operand.is_zero, bits.FPRF_ZERO),
+        (operand.magnitude.ult(least_normal), bits.FPRF_DENORMAL),
+        (operand.magnitude.ult(INFINITY), bits.FPRF_NORMAL),
+    )
+    positive, negative = (b.const(I32, n) for n in (bits.FPRF_INFINITY, 0x09))
+    for holds, number in reversed(classes):
+        positive = b.select(holds, number, positive)
+        negative = b.select(holds, bits.FPRF_NEGATIVE[number], negative)
+    signed = b.select((operand.bits & SIGN).ne(0), negative, positive)
+    return b.select(operand.is_nan, bits.FPRF_NAN, signed)
+
+
+def _comparison(b: Builder, params: tuple[Value, ...]) -> Value:
+    x, y = params
+    ordered = b.select(x.flt(y), bits.FPCC_LESS, b.select(y.flt(x), bits.FPCC_GREATER, 2, I32))
+    return b.select(x.funo(y), bits.FPCC_UNORDERED, ordered)
+
+
+CLASS_OF_RESULT = Helper("ppc_class_of_result", (F64, I1), I32, _class_of_result)
+"""FPRF of a result, and whether it is one of single precision."""
+COMPARISON = Helper("ppc_comparison", (F64, F64), I32, _comparison)
+"""FPCC of a compare."""
+
+
+def read_fprf(c: Ppc, fpscr: Value) -> Value:
+    """FPRF in its place: that of `fpscr`, or what has to be found out now."""
+    kind = c.fprf_kind.zext(I32)
+    is_single = (kind & 3).eq(bits.SINGLE_RESULT)
+    of_result = c.call(CLASS_OF_RESULT, c.fprf_value, is_single) << bits.FPRF_SHIFT
+    fprf = c.select((kind & 3).eq(bits.EXPLICIT), fpscr & bits.FPRF, of_result)
+    compared = c.call(COMPARISON, c.fpcc_a, c.fpcc_b) << bits.FPRF_SHIFT
+    return c.select((kind & bits.COMPARED).ne(0), fprf & bits.FPRF_C | compared, fprf)
+
+
+def settle(c: Ppc) -> Value:
+    """Collect all of FPSCR, less its summaries, in its slot; gives it."""
+    note(c, take_host_flags(c))
+    stored = c.fpscr
+    fpscr = stored & ~bits.FPRF | read_fprf(c, stored)
+    c.fpscr = fpscr
+    c.fprf_kind = bits.EXPLICIT
+    return fpscr
+
+
+def write(c: Ppc, fpscr: Value) -> None:
+    """FPSCR <- fpscr, and the host's rounding mode with it"""
+    c.fpscr = fpscr & ~bits.SUMMARIES
+    c.emit(ops.FPROUND, VOID, ((-fpscr) & bits.RN,))
+
+
+def leave_if_enabled(c: Ppc) -> None:
+    """Raise exceptions that are enabled now.
+
+    If some can be raised later, the client has to switch to translations that look for them.
+    """
+    fpscr = with_summaries(c, c.fpscr)
+    traps = c.traps_floats
+    c.raise_(GuestException.FLOAT, c.pc, when=c.flag(fpscr, 30) & traps)
+    if c.checks_floats:
+        return
+    with c.when((fpscr & bits.ENABLES).ne(0) & traps, likely=False):
+        c.ask(ASK_FLOAT_CHECKS, c.next_pc)
+
+
+def finish(c: Ppc, fpscr: Value, rc: Field) -> None:
+    """The end of what writes FPSCR."""
+    write(c, fpscr)
+    if rc:
+        copy_to_cr1(c)
+    leave_if_enabled(c)
+
+
+# -- instructions ----------------------------------------------------------------------------------
+
+
+@insn
+def mffs(c: Ppc, frt: Field, rc: Field) -> None:
+    """frT <- FPSCR; the manual leaves the upper half undefined"""
+    c.fpr[frt] = with_summaries(c, settle(c)).zext(I64).bitcast(F64)
+    if rc:
+        copy_to_cr1(c)
+
+
+@field_function
+def field_shift(crf: int) -> int:
+    """How far a four-bit field of FPSCR is from its right end."""
+    return 28 - 4 * crf
+
+
+@field_function
+def fields_mask(fm: int) -> int:
+    """The bits of the FPSCR fields that a mask of eight bits names."""
+    return sum(15 << 4 * i for i in range(8) if fm >> i & 1)
+
+
+@insn
+def mcrfs(c: Ppc, crfd: Field, crfs: Field) -> None:
+    """CR[BF] <- FPSCR field BFA; its exception bits <- 0"""
+    fpscr = settle(c)
+    shift = c.value(I32, field_shift(crfs))
+    field = with_summaries(c, fpscr) >> shift
+    c.set_cr(crfd, *(c.flag(field, bit) for bit in (3, 2, 1, 0)))
+    c.fpscr = fpscr & ~(c.const(I32, 15) << shift & (bits.CAUSES | bits.FX))
+
+
+def replace(c: Ppc, fields: Number, value: Value, rc: Field) -> None:
+    """The named bits of FPSCR <- those of `value`, but for the summaries."""
+    mask = c.value(I32, fields) & ~bits.SUMMARIES
+    finish(c, settle(c) & ~mask | value & mask, rc)
+
+
+@insn
+def mtfsf(c: Ppc, fm: Field, frb: Field, rc: Field) -> None:
+    """The fields of FPSCR that FLM names <- theirs in (frB)32:63"""
+    replace(c, fields_mask(fm), c.fpr[frb].bitcast(I64).trunc(I32), rc)
+
+
+@insn
+def mtfsfi(c: Ppc, crfd: Field, imm: Field, rc: Field) -> None:
+    """FPSCR field BF <- U"""
+    shift = field_shift(crfd)
+    replace(c, 15 << shift, c.value(I32, imm << shift), rc)
+
+
+@insn
+def mtfsb0(c: Ppc, bt: Field, rc: Field) -> None:
+    """FPSCR[BT] <- 0"""
+    finish(c, settle(c) & ~c.value(I32, 1 << 31 - bt), rc)
+
+
+@insn
+def mtfsb1(c: Ppc, bt: Field, rc: Field) -> None:
+    """FPSCR[BT] <- 1; an exception bit that was 0 also sets FX"""
+    old = settle(c)
+    bit = c.value(I32, 1 << 31 - bt) & ~bits.SUMMARIES
+    news = (bit & ~old & bits.CAUSES).ne(0)
+    finish(c, old | bit | c.select(news, bits.FX, 0), rc)

@@ -86,12 +86,7 @@ Runner = Callable[[State, Memory], Left]
 HelperRunner = Callable[..., int]
 """A translated helper: takes the FP environment and the operands."""
 
-FLOAT_OPS = frozenset(
-    op for op in ops.OPS.values() if getattr(op.meaning, "__module__", "") == floats.__name__
-)
-"""Ops whose meaning takes the FP environment."""
-
-_TOUCH_ENVIRONMENT = FLOAT_OPS | {ops.FPFLAGS, ops.FPSET, ops.FPROUND, ops.CALL}
+_TOUCH_ENVIRONMENT = ops.FLOAT_OPS | {ops.FPFLAGS, ops.FPSET, ops.FPROUND, ops.CALL}
 _VIEWS = {1: ("m8", 0), 2: ("m16", 1), 4: ("m32", 2), 8: ("m64", 3)}
 _ORDERS = {"be": "big", "le": "little"}
 # fmt: off
@@ -257,7 +252,7 @@ class _Source:
         operand = self.type_name(inst.args[0].type)
         meaning = self.give(f"{inst.op.name}_", inst.op.meaning)
         given = ", ".join(self.values(inst))
-        fp = ", fp" if inst.op in FLOAT_OPS else ""
+        fp = ", fp" if inst.op in ops.FLOAT_OPS else ""
         call = f"{meaning}({operand}, {self.type_name(inst.type)}, {given}{fp})"
         return f"{call} & {inst.type.mask:#x}"
 

@@ -192,3 +192,8 @@ ASK   = op("ask",   "=",     None, "ask the client for a service: a system call,
 NEXT  = op("next",  "=",     None, "go on with the next instruction (one instruction lifted alone)", effects=True, ends=True, leaves=True)
 RET   = op("ret",   "= *",   None, "return from a helper", effects=True, ends=True)
 # fmt: on
+
+FLOAT_OPS = frozenset(
+    row for row in OPS.values() if getattr(row.meaning, "__module__", "") == floats.__name__
+)
+"""Ops that run in the FP environment: their meanings take it, and they are never folded."""

@@ -8,8 +8,9 @@ from tcg.ir import Function
 from tcg.passes.dead_slots import dead_slots
 from tcg.passes.forward import forward
 from tcg.passes.join_blocks import join_blocks
+from tcg.passes.simplify import simplify
 
-PIPELINE: tuple[Callable[[Function], None], ...] = (join_blocks, forward, join_blocks)
+PIPELINE: tuple[Callable[[Function], None], ...] = (join_blocks, forward, simplify, join_blocks)
 """The passes before the last, which alone wants to know when the guest sees its registers."""
 
 

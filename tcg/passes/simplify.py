@@ -1,0 +1,101 @@
+"""Operations are rewritten by the rules, folded, and computed only once.
+
+    %1 = add.i32 %0, 8              %1 = add.i32 %0, 8
+    %2 = add.i32 %1, 4              %2 = add.i32 %0, 12
+    %3 = add.i32 %0, 8              put r3, %2
+    put r3, %2                      put r4, %1
+    put r4, %3
+
+The rules are in tcg/rules; a pure operation that was done before, in this block or in one that
+dominates it, is not done again.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tcg import ops
+from tcg.ir import Function, Value
+from tcg.ops import Op
+from tcg.passes.graph import dominators, predecessors, reverse_postorder
+from tcg.rules.load import Matcher, load
+
+Numbered = dict[object, Value]
+"""Pure operations by what they compute."""
+
+
+def simplify(function: Function) -> None:
+    """Apply rules and value numbering to all reachable blocks."""
+    order = reverse_postorder(function)
+    above: dict[str, str] = {}
+    if len(order) > 1:
+        above = dominators(order, predecessors(order))
+    walk = _Walk(any(inst.op.barrier for inst in function.insts()))
+    done: dict[str, Numbered] = {}
+    for block in order:
+        numbered = done[above[block.label]].copy() if done else {}
+        block.insts = walk.block(block.insts, numbered)
+        _straighten(block.insts[-1])
+        done[block.label] = numbered
+
+
+@cache
+def rules() -> tuple[dict[Op, Matcher], frozenset[Op]]:
+    """The matchers of all rules; the ops that value numbering may merge."""
+    pure = (op for op in ops.OPS.values() if op.meaning is not None or op is ops.SELECT)
+    return load(), frozenset(pure)
+
+
+class _Walk:
+    """One walk over a function; `replaced` maps what vanished to what stands for it."""
+
+    def __init__(self, has_barrier: bool) -> None:
+        self.replaced: dict[Value, Value] = {}
+        self.matchers, self.pure = rules()
+        if has_barrier:
+            self.pure -= ops.FLOAT_OPS
+
+    def block(self, insts: list[Value], numbered: Numbered) -> list[Value]:
+        """The block's operations, simplified.  Hot: runs per operation."""
+        replaced, matchers, pure = self.replaced, self.matchers, self.pure
+        kept: list[Value] = []
+        keep = kept.append
+        for inst in insts:
+            for arg in inst.args:
+                if arg in replaced:
+                    inst.args = tuple([replaced.get(a, a) for a in inst.args])
+                    break
+            op = inst.op
+            match = matchers.get(op)
+            if match is not None:
+                found = match(inst, keep)
+                while found is inst:
+                    op = inst.op
+                    found = matchers[op](inst, keep) if op in matchers else None
+                if found is not None:
+                    replaced[inst] = found
+                    continue
+            if op in pure:
+                key = (op, inst.type, inst.args)
+                first = numbered.setdefault(key, inst)
+                if first is not inst:
+                    replaced[inst] = first
+                    continue
+            elif op is ops.CALL and inst.imm.pure:
+                first = numbered.setdefault((inst.imm, inst.args), inst)
+                if first is not inst:
+                    replaced[inst] = first
+                    continue
+            keep(inst)
+        return kept
+
+
+def _straighten(end: Value) -> None:
+    """A branch on a negated condition goes the other way on the condition itself."""
+    if end.op is not ops.CBR:
+        return
+    condition = end.args[0]
+    if condition.op is ops.XOR and condition.args[1].op is ops.CONST:
+        yes, no, likely = end.imm
+        end.args = (condition.args[0],)
+        end.imm = (no, yes, None if likely is None else not likely)

@@ -41,8 +41,8 @@ _FAMILIES: dict[int, tuple[str, str, str]] = {
     2:      ("EM_SPARC",      "a SPARC",          ""),
     3:      ("EM_386",        "an i386",          "i386=32-little"),
     4:      ("EM_68K",        "a 68000",          ""),
-    8:      ("EM_MIPS",       "a MIPS",           "mips=32-big mipsel=32-little "
-                                                 "mips64=64-big mips64el=64-little"),
+    8:      ("EM_MIPS",       "a MIPS",           ("mips=32-big mipsel=32-little "
+                                                  "mips64=64-big mips64el=64-little")),
     15:     ("EM_PARISC",     "a PA-RISC",        ""),
     18:     ("EM_SPARC32PLUS","a SPARC v8+",      ""),
     20:     ("EM_PPC",        "a PowerPC",        "ppc=32-big"),
@@ -65,7 +65,7 @@ _FAMILIES: dict[int, tuple[str, str, str]] = {
     0x9026: ("EM_ALPHA",      "an Alpha",         ""),
 }
 # fmt: on
-"""By e_machine: how to speak of it, and the commands (after `qemupy-`) for words and byte orders."""
+"""By e_machine: how to speak of it; which command (after `qemupy-`) runs which of its shapes."""
 
 _KINDS = {
     ET_REL: "an object file, not linked to a program",

@@ -7,8 +7,10 @@ handlers all at once when the process starts, regions one by one as they are ask
 from __future__ import annotations
 
 import ctypes
+import signal
 import threading
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from struct import Struct
 from typing import Any
 
@@ -47,6 +49,7 @@ class LlvmBackend:
         self.base = self.arena.base
         self.statistics = {"handlers": 0, "cache_hits": 0, "worker_seconds": 0.0}
         self._lock = threading.Lock()
+        self._deliveries: SimpleQueue[Callable[[], None]] | None = None
         self._pack = cache.pack(f"handlers-{frontend.rpartition(':')[2]}")
         self._addresses: dict[str, int] = {}
 
@@ -161,7 +164,19 @@ class LlvmBackend:
                 self.cache.put(key, msgpack.packb(result))
             done(result)
 
-        self.client.submit("region", request, reply)
+        self.client.submit("region", request, lambda *got: self._deliver(lambda: reply(*got)))
+
+    def _deliver(self, action: Callable[[], None]) -> None:
+        """Have an action run by a thread of its own.
+
+        The client's reader must not wait for the world's lock: its holder may itself be waiting
+        for an answer of the worker.
+        """
+        if self._deliveries is None:
+            self._deliveries = SimpleQueue()
+            deliver = threading.Thread(target=_run_all, args=(self._deliveries,), daemon=True)
+            deliver.start()
+        self._deliveries.put(action)
 
     def install_region(self, compiled: Any, resolve: Callable[[int], int]) -> tuple[Any, int]:
         """Put a compiled region into memory: its handle and the address of its code."""
@@ -188,5 +203,13 @@ class LlvmBackend:
     def after_fork_in_child(self) -> None:
         """Forget the parent's worker, and what its signal handlers noted."""
         self._lock = threading.Lock()
+        self._deliveries = None
         self.client.after_fork_in_child()
         self.runtime.after_fork_in_child()
+
+
+def _run_all(deliveries: SimpleQueue[Callable[[], None]]) -> None:
+    # The guest's signals are for its own threads.
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    while True:
+        deliveries.get()()

@@ -77,7 +77,17 @@ class Field:
 class Layout:
     """A structure of one ABI: `size`, `align`, `fields`; packs from and unpacks to plain values."""
 
-    __slots__ = ("_masks", "_struct", "_wrapping", "align", "fields", "name", "pack", "size", "unpack")
+    __slots__ = (
+        "_masks",
+        "_struct",
+        "_wrapping",
+        "align",
+        "fields",
+        "name",
+        "pack",
+        "size",
+        "unpack",
+    )
 
     def __init__(self, name: str, fields: list[Field], size: int, align: int, order: str) -> None:
         self.name = name
@@ -172,8 +182,7 @@ class Structs:
             if not packed:
                 align = max(align, element_align)
                 at = -(-at // element_align) * element_align
-            for element in elements:
-                fields.append(Field(element.name, at + element.offset, element.letter, element.size))
+            fields += [Field(one.name, at + one.offset, one.letter, one.size) for one in elements]
             at += self._extent(elements, element_align)
         return Layout(name, fields, -(-at // align) * align, align, self.model.byte_order)
 
@@ -187,7 +196,9 @@ class Structs:
         """The scalars that `type name[n]` stands for, at offsets from its own start."""
         match = _FIELD.fullmatch(part)
         if match is None:
-            raise LayoutError(f"struct {struct_name}: cannot read {part!r}; write: type name[count]")
+            raise LayoutError(
+                f"struct {struct_name}: cannot read {part!r}; write: type name[count]"
+            )
         type_, name, count = match[1], match[2], int(match[3] or 1)
         if type_ == "char":
             return [Field(name, 0, "s", count)], 1

@@ -82,6 +82,8 @@ mq_attr           long mq_flags, long mq_maxmsg, long mq_msgsize, long mq_curmsg
 pollfd            int fd, short events, short revents
 epoll_event       u32 events, u64 data
 sigset_argument   ptr ss, size ss_len
+sigaction         ptr sa_handler, ulong sa_flags, ptr sa_restorer, char sa_mask[8]
+altstack          ptr ss_sp, int ss_flags, size ss_size
 signalfd_siginfo  u32 ssi_signo, s32 ssi_errno, s32 ssi_code, u32 ssi_pid, u32 ssi_uid, s32 ssi_fd,
                   u32 ssi_tid, u32 ssi_band, u32 ssi_overrun, u32 ssi_trapno, s32 ssi_status,
                   s32 ssi_int, u64 ssi_ptr, u64 ssi_utime, u64 ssi_stime, u64 ssi_addr,

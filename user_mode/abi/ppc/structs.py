@@ -17,6 +17,7 @@ stat64            u64 st_dev, u64 st_ino, uint st_mode, uint st_nlink, uint st_u
 oldstat           ushort st_dev, ushort st_ino, ushort st_mode, ushort st_nlink, ushort st_uid,
                   ushort st_gid, ushort st_rdev, ulong st_size, ulong st_atime, ulong st_mtime,
                   ulong st_ctime
+old_sigaction     ptr sa_handler, char sa_mask[4], ulong sa_flags, ptr sa_restorer
 linux_dirent      ulong d_ino, ulong d_off, ushort d_reclen
 termios           uint c_iflag, uint c_oflag, uint c_cflag, uint c_lflag, char c_cc[19], u8 c_line,
                   uint c_ispeed, uint c_ospeed

@@ -1,0 +1,1 @@
+"""A Linux process: loader, memory, system calls, signals, threads."""

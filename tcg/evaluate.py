@@ -20,18 +20,10 @@ from typing import Any, NamedTuple, Protocol
 
 from tcg import floats, ops
 from tcg.build import Builder
+from tcg.faults import GuestFault
 from tcg.ir import Access, Block, Function, Helper, Value, is_local
 from tcg.state import HEADER, File, Reason, Slot
 from tcg.types import I1, VOID, Type
-
-
-class GuestFault(Exception):
-    """A guest memory access that the guest's address space does not allow."""
-
-    def __init__(self, address: int, write: bool = False) -> None:
-        super().__init__(f"{'write to' if write else 'read of'} {address:#x}")
-        self.address = address
-        self.write = write
 
 
 class Memory(Protocol):
@@ -54,7 +46,8 @@ class Left(NamedTuple):
     reason: Reason
     pc: int = 0
     info: int = 0
-    write: bool = False
+    is_write: bool = False
+    is_bus: bool = False
 
 
 class State:
@@ -190,7 +183,7 @@ class _Source:
     def _catch(self) -> None:
         self.indent = "    "
         self.line("except GuestFault as fault:")
-        self.line("    return Left(FAULT, pc, fault.address, fault.write)")
+        self.line("    return Left(FAULT, pc, fault.address, fault.is_write, fault.is_bus)")
         if self.uses_fp:
             self.line("finally:")
             self.line(f"    m32[{_MXCSR}] = fp.mxcsr(m32[{_MXCSR}])")

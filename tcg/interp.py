@@ -90,9 +90,7 @@ class Interpreter:
             if left.reason == Reason.EXCEPTION:
                 return Exit("exception", left.pc, left.info)
             if left.reason == Reason.FAULT:
-                return Exit(
-                    "fault", left.pc, address=left.info, is_write=left.write, signal=SIGSEGV
-                )
+                return _fault(left.pc, GuestFault(left.info, left.is_write, left.is_bus))
 
     def _lift(self, pc: int) -> Callable[[State, InterpretedMemory], Left]:
         """The block at `pc`, as Python that ends where the guest goes on."""

@@ -1,21 +1,12 @@
-"""A PowerPC program at its start: the auxiliary vector's own part, and the first registers.
+"""A PowerPC program at its start: what its ELF header says and its auxiliary vector tells.
 
-Sources: arch/powerpc/include/asm/elf.h, arch/powerpc/include/uapi/asm/cputable.h,
-arch/powerpc/kernel/process.c (start_thread).
+Sources: arch/powerpc/include/asm/elf.h, arch/powerpc/include/uapi/asm/cputable.h.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from user_mode.elf import Machine
 from user_mode.loader import ProgramAbi
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tcg.cpu import Cpu
-    from tcg.state import Slot
 
 EM_PPC = 20
 PPC_FEATURE_32, PPC_FEATURE_HAS_FPU, PPC_FEATURE_HAS_MMU = 0x80000000, 0x08000000, 0x04000000
@@ -45,11 +36,3 @@ def program_abi(cache_line: int) -> ProgramAbi:
             (AT_UCACHEBSIZE, 0),
         ),
     )
-
-
-def start_program(cpu: Cpu, gpr: Sequence[Slot], entry: int, stack: int) -> None:
-    """The registers of a program at its first instruction: r1, the pc, all else zero."""
-    first, end = gpr[0].offset, cpu.layout.size
-    cpu.view[first:end] = bytes(end - first)
-    cpu.set(gpr[1], stack)
-    cpu.pc = entry

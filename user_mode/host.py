@@ -24,21 +24,24 @@ __all__ = ["Buffer", "Nr", "blocking", "call", "raw", "write_all"]
 
 Argument = int | bytes | None
 
-_MOST = 7  # the number and six arguments
+_ARGUMENTS = 6
 
 
-def _syscall_of(library: ctypes.CDLL) -> ctypes._FuncPointer:
-    function = library["syscall"]
-    function.restype = ctypes.c_long
-    # c_void_p takes ints of any sign, bytes and None, and is the quickest to convert.
-    function.argtypes = [ctypes.c_void_p] * _MOST
-    return function
+def _syscall_of(library: ctypes.CDLL) -> list[ctypes._FuncPointer]:
+    """syscall(2) by the number of arguments, as each costs its conversion."""
+    functions = []
+    for count in range(_ARGUMENTS + 1):
+        function = library["syscall"]
+        function.restype = ctypes.c_long
+        # c_void_p takes ints of any sign, bytes and None, and is the quickest to convert.
+        function.argtypes = [ctypes.c_void_p] * (1 + count)
+        functions.append(function)
+    return functions
 
 
 _quick = _syscall_of(ctypes.PyDLL(None, use_errno=True))
 _slow = _syscall_of(ctypes.CDLL(None, use_errno=True))
 _get_errno = ctypes.get_errno
-_FILL = [(0,) * n for n in range(_MOST)]
 
 
 class Buffer:
@@ -68,7 +71,7 @@ class Buffer:
 
 def call(number: int, *args: Argument) -> int:
     """Make a system call that cannot block."""
-    result: int = _quick(number, *args, *_FILL[6 - len(args)])
+    result: int = _quick[len(args)](number, *args)
     if result == -1:
         raise Errno(_get_errno())
     return result
@@ -76,7 +79,7 @@ def call(number: int, *args: Argument) -> int:
 
 def raw(number: int, *args: Argument) -> int:
     """Make a system call with the GIL released; the result is the kernel's: errors are -errno."""
-    result: int = _slow(number, *args, *_FILL[6 - len(args)])
+    result: int = _slow[len(args)](number, *args)
     return -_get_errno() if result == -1 else result
 
 

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import and_, itemgetter
 from typing import Any
 
 _FIXED_TYPES: dict[str, str] = {
@@ -80,11 +81,11 @@ class Layout:
     __slots__ = (
         "_masks",
         "_struct",
-        "_wrapping",
         "align",
         "fields",
         "name",
         "pack",
+        "pack_unsigned",
         "size",
         "unpack",
     )
@@ -95,7 +96,9 @@ class Layout:
         self.size = size
         self.align = align
         self._struct = struct.Struct(self._format(order, unsigned=False))
-        self._wrapping = struct.Struct(self._format(order, unsigned=True))
+        self.pack_unsigned: Callable[..., bytes] = struct.Struct(
+            self._format(order, unsigned=True)
+        ).pack
         self._masks = [field.mask for field in fields]
         self.pack: Callable[..., bytes] = self._struct.pack
         """One value per field, in order; raises struct.error if one does not fit."""
@@ -118,7 +121,7 @@ class Layout:
     def wrap(self, values: list[Any]) -> bytes:
         """Pack values that may be too wide or of the other sign: they are cut to their fields."""
         masks = self._masks
-        return self._wrapping.pack(
+        return self.pack_unsigned(
             *[v if m is None else v & m for v, m in zip(values, masks, strict=True)]
         )
 
@@ -263,16 +266,23 @@ def _conversion(source: Layout, target: Layout) -> Callable[[bytes], bytes]:
 
     Fields that only one side has are dropped, or zero.
     """
-    order: Mapping[str, int] = {name: i for i, name in enumerate(source.fields)}
-    picks = [order.get(field.name) for field in target]
-    zeros = [b"" if field.letter == "s" else 0 for field in target]
-    unpack = source.unpack
-    wrap = target.wrap
+    order = {name: i for i, name in enumerate(source.fields)}
+    zero_at, empty_at = len(order), len(order) + 1
+    zeros = (0, b"")
+    places = [order.get(f.name, empty_at if f.letter == "s" else zero_at) for f in target]
+    masks = [field.mask for field in target]
+    unpack, wrap = source.unpack, target.wrap
+    if len(places) < 2 or None in masks:
 
-    def convert(data: bytes) -> bytes:
-        values = unpack(data)
-        return wrap(
-            [zero if i is None else values[i] for i, zero in zip(picks, zeros, strict=True)]
-        )
+        def convert(data: bytes) -> bytes:
+            values = unpack(data) + zeros
+            return wrap([values[place] for place in places])
 
-    return convert
+        return convert
+
+    pick, pack = itemgetter(*places), target.pack_unsigned
+
+    def convert_numbers(data: bytes) -> bytes:
+        return pack(*map(and_, pick(unpack(data) + zeros), masks))
+
+    return convert_numbers

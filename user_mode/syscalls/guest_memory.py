@@ -28,8 +28,13 @@ def get(thread: Thread, address: int, name: str) -> tuple[Any, ...]:
 
 def put(thread: Thread, address: int, name: str, *values: Any) -> None:
     """Store the guest's structure `name`; values that do not fit are cut."""
-    layout = thread.process.abi.structs[name]
-    thread.process.memory.write(address, layout.wrap(list(values)))
+    process = thread.process
+    layout = process.abi.structs[name]
+    try:
+        data = layout.pack(*values)
+    except struct.error:
+        data = layout.wrap(list(values))
+    process.memory.write(address, data)
 
 
 def for_host(thread: Thread, address: int, name: str, host_name: str = "") -> host.Buffer:

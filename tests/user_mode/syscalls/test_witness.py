@@ -119,6 +119,7 @@ KERNEL_NAMES = {
     "oldstat": "struct __old_kernel_stat",
     "shm_info": "struct shm_info",
     "sigevent": "sigevent_t",
+    "altstack": "stack_t",
 }
 LIBC_STRUCTS = {
     "msghdr": "struct msghdr",

@@ -26,15 +26,17 @@ class PpcConvention:
     """The convention over a CPU's slots."""
 
     def __init__(self, gpr: Sequence[Slot], so: Slot) -> None:
-        """`gpr`: the slots of r0 to r31, in a row; `so`: that of CR0's SO bit."""
-        self._number = struct.Struct("=I")
+        """`gpr`: the slots of r0 to r31, in a row; `so`: that of CR0's SO bit, a byte."""
+        word = struct.Struct("=I")
+        self._unpack_word = word.unpack_from
+        self._pack_word = word.pack_into
         self._number_at = gpr[0].offset
         self._first_at = gpr[FIRST_ARGUMENT].offset
-        self._so = so
+        self._so_at = so.offset
 
     def number(self, cpu: Cpu) -> int:
         """The call's number."""
-        number: int = self._number.unpack_from(cpu.view, self._number_at)[0]
+        number: int = self._unpack_word(cpu.view, self._number_at)[0]
         return number
 
     def reader(self, kinds: tuple[str, ...]) -> Callable[[Cpu], Sequence[int]]:
@@ -59,13 +61,15 @@ class PpcConvention:
 
     def succeed(self, cpu: Cpu, value: int) -> None:
         """Give the guest its result."""
-        self._number.pack_into(cpu.view, self._first_at, value & 0xFFFFFFFF)
-        cpu.set(self._so, 0)
+        view = cpu.view
+        self._pack_word(view, self._first_at, value & 0xFFFFFFFF)
+        view[self._so_at] = 0
 
     def fail(self, cpu: Cpu, error: int) -> None:
         """Give the guest an errno."""
-        self._number.pack_into(cpu.view, self._first_at, error)
-        cpu.set(self._so, 1)
+        view = cpu.view
+        self._pack_word(view, self._first_at, error)
+        view[self._so_at] = 1
 
 
 def places(kinds: tuple[str, ...]) -> list[int]:

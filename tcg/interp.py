@@ -6,6 +6,7 @@ does is what the semantic functions and the op table say, and so it is the oracl
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Protocol
 
@@ -56,10 +57,11 @@ class Interpreter:
     def new_cpu(self) -> Cpu:
         """A CPU with all slots zero."""
         size = -(-self.frontend.layout.size // 64) * 64
-        buffer = memoryview(bytearray(size))
-        cpu = Cpu(self.frontend.layout, buffer, 0)
+        buffer = (ctypes.c_char * size)()
+        view = memoryview(buffer).cast("B")
+        cpu = Cpu(self.frontend.layout, view, ctypes.addressof(buffer))
         cpu.set_header("mxcsr", MXCSR_DEFAULT)
-        self._states[cpu] = State(buffer)
+        self._states[cpu] = State(view)
         return cpu
 
     def drop_cpu(self, cpu: Cpu) -> None:

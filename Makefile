@@ -36,7 +36,10 @@ bless: $(DEV) tools ## rewrite the expected halves of the text tests; read the d
 	$(PY) -m pytest -m "not slow" --bless
 
 bench: $(DEV) tools ## measure native, qemu-ppc and our engines in one run; prints tables
-	$(PY) -m pytest bench --benchmark-enable --benchmark-only -p no:timeout
+	@mkdir -p bench/results
+	$(PY) -m pytest bench -q --benchmark-only --benchmark-quiet --timeout 0 \
+	    --benchmark-json=bench/results/latest.json
+	@$(PY) -m bench.report
 
 docs: $(DEV) ## write the generated pages of docs/
 	$(PY) -m docs.generate

@@ -1,17 +1,19 @@
 """The host's kernel, typed: system calls made as they are, without Python's own handling.
 
-Python's os functions try again after EINTR, make descriptors close-on-exec and raise OSError; a guest
-must see none of that.  So calls go through libc's syscall(2) by ctypes:
+Python's os functions try again after EINTR, make descriptors close-on-exec and raise OSError; a
+guest must see none of that.  So calls go through libc's syscall(2) by ctypes:
 
     call(Nr.fstat, fd, out.address)            cannot block: made with the GIL held
     blocking(thread, Nr.read, fd, where, n)    may block: a signal makes it fail with EINTR
 
-Both raise Errno.  Arguments are ints (addresses too), None or bytes.  `Buffer` is memory for results.
+Both raise Errno.  Arguments are ints (addresses too), None or bytes.  `Buffer` is memory for
+results.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from user_mode.errors import Errno
@@ -27,9 +29,9 @@ Argument = int | bytes | None
 _ARGUMENTS = 6
 
 
-def _syscall_of(library: ctypes.CDLL) -> list[ctypes._FuncPointer]:
+def _syscall_of(library: ctypes.CDLL) -> list[Callable[..., int]]:
     """syscall(2) by the number of arguments, as each costs its conversion."""
-    functions = []
+    functions: list[Callable[..., int]] = []
     for count in range(_ARGUMENTS + 1):
         function = library["syscall"]
         function.restype = ctypes.c_long
@@ -71,7 +73,7 @@ class Buffer:
 
 def call(number: int, *args: Argument) -> int:
     """Make a system call that cannot block."""
-    result: int = _quick[len(args)](number, *args)
+    result = _quick[len(args)](number, *args)
     if result == -1:
         raise Errno(_get_errno())
     return result
@@ -79,7 +81,7 @@ def call(number: int, *args: Argument) -> int:
 
 def raw(number: int, *args: Argument) -> int:
     """Make a system call with the GIL released; the result is the kernel's: errors are -errno."""
-    result: int = _slow[len(args)](number, *args)
+    result = _slow[len(args)](number, *args)
     return -_get_errno() if result == -1 else result
 
 

@@ -1,7 +1,7 @@
 """The files under /proc that would tell a guest about its emulator instead of itself.
 
-They are made when they are opened, as sealed files in memory; everything else under /proc is the host's.
-The name of /proc/self/exe is dealt with where paths are (`user_mode.syscalls.paths`).
+They are made when they are opened, as sealed files in memory; everything else under /proc is the
+host's. The name of /proc/self/exe is dealt with where paths are (`user_mode.syscalls.paths`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ _MFD_CLOEXEC, _MFD_ALLOW_SEALING = 1, 2
 _F_ADD_SEALS = 1033
 _ALL_SEALS = 0xF
 
-TIME_BASE = 1_000_000_000
-"""Ticks a second of PowerPC's time base, as we run it."""
-
 
 def _maps(process: Process) -> bytes:
     return process.memory.maps(process.abi.long_size)
@@ -40,8 +37,8 @@ def _auxv(process: Process) -> bytes:
     return process.auxv
 
 
-def _refused(process: Process) -> bytes:
-    """Addresses there are the host's: of no use to a guest, and writing would reach the emulator."""
+def _refused(_: Process) -> bytes:
+    """Addresses there are the host's, and writing would reach the emulator."""
     raise Errno(errno.EACCES)
 
 
@@ -57,12 +54,15 @@ OWN_FILES: dict[bytes, Callable[[Process], bytes]] = {
 
 def _ppc_cpuinfo(count: int) -> str:
     """As arch/powerpc/kernel/setup-common.c writes it.  The C library reads `timebase`."""
+    from frontends.ppc.state import PROCESSOR_VERSION, TIME_BASE_HZ
+
+    high, low = divmod(PROCESSOR_VERSION, 1 << 16)
     cpus = "".join(
-        f"processor\t: {i}\ncpu\t\t: 750CX\nclock\t\t: 1000.000000MHz\n"
-        "revision\t: 34.20 (pvr 0008 2214)\nbogomips\t: 2000.00\n\n"
+        f"processor\t: {i}\ncpu\t\t: 740/750\nclock\t\t: {TIME_BASE_HZ / 1e6:f}MHz\n"
+        f"revision\t: {low >> 8}.{low & 0xFF} (pvr {high:04x} {low:04x})\n\n"
         for i in range(count)
     )
-    return f"{cpus}timebase\t: {TIME_BASE}\nplatform\t: qemupy\n"
+    return f"{cpus}timebase\t: {TIME_BASE_HZ}\nplatform\t: qemupy\n"
 
 
 CPUINFO: dict[bytes, Callable[[int], str]] = {b"ppc": _ppc_cpuinfo}

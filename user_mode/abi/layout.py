@@ -1,4 +1,5 @@
-"""The language in which structures of an ABI are written, and the engine that packs and unpacks them.
+"""The language in which structures of an ABI are written, and the engine that packs and unpacks
+them.
 
 A structure is a row: its name and its fields with the types of C, in the header's order.  Offsets
 and padding follow from the data model, so one text serves every ABI that does not differ:
@@ -6,14 +7,14 @@ and padding follow from the data model, so one text serves every ABI that does n
     timespec     long tv_sec, long tv_nsec
     sockaddr_un  u16 sun_family, char sun_path[108]
     flock64      short l_type, short l_whence, s64 l_start, s64 l_len, int l_pid
-    msqid64_ds   ipc64_perm msg_perm, ...           a structure inside: its fields become msg_perm.key
-    epoll_event  packed, u32 events, u64 data       no padding
+    msqid64_ds   ipc64_perm msg_perm, ...           a structure inside: its fields become
+    msg_perm.key epoll_event  packed, u32 events, u64 data       no padding
 
 Lines that begin with a blank go on with the row above; `#` begins a comment.
 
-Every layout ends up as one precompiled `struct.Struct`.  (`construct` reads better for file formats,
-but builds a container object per structure and interprets the fields one by one: 20 to 60 us for a
-`stat`, where a whole system call may take 3.)
+Every layout ends up as one precompiled `struct.Struct`.  (`construct` reads better for file
+formats, but builds a container object per structure and interprets the fields one by one: 20 to 60
+us for a `stat`, where a whole system call may take 3.)
 """
 
 from __future__ import annotations
@@ -245,7 +246,7 @@ def _rows(text: str) -> dict[str, str]:
 
 
 class Converter:
-    """Moves structures between two ABIs: fields go by name, each cut or extended to its new width."""
+    """Moves structures between two ABIs: fields go by name, cut or extended to the new width."""
 
     def __init__(self, source: Structs, target: Structs) -> None:
         self._source = source

@@ -26,10 +26,10 @@ timex             uint modes, long offset, long freq, long maxerror, long esterr
                   long constant, long precision, long tolerance, timeval time, long tick,
                   long ppsfreq, long jitter, int shift, long stabil, long jitcnt, long calcnt,
                   long errcnt, long stbcnt, int tai, int pad[11]
-timex64           uint modes, int pad1, s64 offset, s64 freq, s64 maxerror, s64 esterror, int status,
-                  int pad2, s64 constant, s64 precision, s64 tolerance, timeval64 time, s64 tick,
-                  s64 ppsfreq, s64 jitter, int shift, int pad3, s64 stabil, s64 jitcnt, s64 calcnt,
-                  s64 errcnt, s64 stbcnt, int tai, int pad[11]
+timex64           uint modes, int pad1, s64 offset, s64 freq, s64 maxerror, s64 esterror,
+                  int status, int pad2, s64 constant, s64 precision, s64 tolerance,
+                  timeval64 time, s64 tick, s64 ppsfreq, s64 jitter, int shift, int pad3,
+                  s64 stabil, s64 jitcnt, s64 calcnt, s64 errcnt, s64 stbcnt, int tai, int pad[11]
 
 # resources and system
 rusage            timeval ru_utime, timeval ru_stime, long ru_maxrss, long ru_ixrss, long ru_idrss,
@@ -124,10 +124,10 @@ termios2          uint c_iflag, uint c_oflag, uint c_cflag, uint c_lflag, u8 c_l
 ipc64_perm        int key, uint uid, uint gid, uint cuid, uint cgid, uint mode, ushort seq,
                   ushort pad2, ulong unused1, ulong unused2
 sembuf            ushort sem_num, short sem_op, short sem_flg
-seminfo           int semmap, int semmni, int semmns, int semmnu, int semmsl, int semopm, int semume,
-                  int semusz, int semvmx, int semaem
-msginfo           int msgpool, int msgmap, int msgmax, int msgmnb, int msgmni, int msgssz, int msgtql,
-                  ushort msgseg
+seminfo           int semmap, int semmni, int semmns, int semmnu, int semmsl, int semopm,
+                  int semume, int semusz, int semvmx, int semaem
+msginfo           int msgpool, int msgmap, int msgmax, int msgmnb, int msgmni, int msgssz,
+                  int msgtql, ushort msgseg
 shminfo64         ulong shmmax, ulong shmmin, ulong shmmni, ulong shmseg, ulong shmall,
                   ulong unused[4]
 shm_info          int used_ids, ulong shm_tot, ulong shm_rss, ulong shm_swp, ulong swap_attempts,
@@ -187,7 +187,8 @@ TERMIOS_FLAGS: dict[str, dict[str, int]] = {
     "c_oflag": {
         "OPOST": 0o1,      "OLCUC": 0o2,      "ONLCR": 0o4,      "OCRNL": 0o10,     "ONOCR": 0o20,
         "ONLRET": 0o40,    "OFILL": 0o100,    "OFDEL": 0o200,    "NLDLY": 0o400,    "NL1": 0o400,
-        "CRDLY": 0o3000,   "CR1": 0o1000,     "CR2": 0o2000,     "CR3": 0o3000,     "TABDLY": 0o14000, "TAB1": 0o4000,
+        "CRDLY": 0o3000,   "CR1": 0o1000,     "CR2": 0o2000,     "CR3": 0o3000,
+        "TABDLY": 0o14000, "TAB1": 0o4000,
         "TAB2": 0o10000,   "TAB3": 0o14000,   "BSDLY": 0o20000,  "VTDLY": 0o40000,
         "FFDLY": 0o100000,
     },
@@ -200,12 +201,14 @@ TERMIOS_FLAGS: dict[str, dict[str, int]] = {
         "B50": 1, "B75": 2, "B110": 3, "B134": 4, "B150": 5, "B200": 6, "B300": 7, "B600": 8,
         "B1200": 9, "B1800": 10, "B2400": 11, "B4800": 12, "B9600": 13, "B19200": 14, "B38400": 15,
         "CSIZE": 0o60,     "CS6": 0o20,       "CS7": 0o40,       "CS8": 0o60,       "CSTOPB": 0o100,
-        "CREAD": 0o200,    "PARENB": 0o400,   "PARODD": 0o1000,  "HUPCL": 0o2000,   "CLOCAL": 0o4000,
+        "CREAD": 0o200,    "PARENB": 0o400,   "PARODD": 0o1000,  "HUPCL": 0o2000,
+        "CLOCAL": 0o4000,
         "CMSPAR": 0o10000000000,              "CRTSCTS": 0o20000000000,
     },
     "c_lflag": {
         "ISIG": 0o1,       "ICANON": 0o2,     "XCASE": 0o4,      "ECHO": 0o10,      "ECHOE": 0o20,
-        "ECHOK": 0o40,     "ECHONL": 0o100,   "NOFLSH": 0o200,   "TOSTOP": 0o400,   "ECHOCTL": 0o1000,
+        "ECHOK": 0o40,     "ECHONL": 0o100,   "NOFLSH": 0o200,   "TOSTOP": 0o400,
+        "ECHOCTL": 0o1000,
         "ECHOPRT": 0o2000, "ECHOKE": 0o4000,  "FLUSHO": 0o10000, "PENDIN": 0o40000,
         "IEXTEN": 0o100000, "EXTPROC": 0o200000,
     },
@@ -274,8 +277,8 @@ SIOCGIFBRDADDR 0x8919  SIOCGIFNETMASK 0x891b  SIOCGIFMETRIC 0x891d   SIOCGIFMTU 
 SIOCGIFHWADDR 0x8927   SIOCGIFINDEX 0x8933    SIOCGIFTXQLEN 0x8942
 RNDGETENTCNT r R 0 4
 """
-"""Requests of ioctl(2).  A number as it is, or direction, letter (or its code), number and size of the
-argument, `L` for the size of a long, for the ABI's coding to put together.
+"""Requests of ioctl(2).  A number as it is, or direction, letter (or its code), number and size of
+the argument, `L` for the size of a long, for the ABI's coding to put together.
 """
 
 

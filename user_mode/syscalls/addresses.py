@@ -64,8 +64,9 @@ _OTHER_LAYOUTS: dict[tuple[int, int], str] = {
     (SOL_TCP, 11): "tcp_info",        (SOL_TCP, 13): "bytes",
 }
 # fmt: on
-"""Options that are not an int or an array of them, by level and number: IP_OPTIONS, IP_MULTICAST_IF,
-IP_ADD_MEMBERSHIP and IP_DROP_MEMBERSHIP, their IPv6 kin, TCP_INFO, TCP_CONGESTION."""
+"""Options that are not an int or an array of them, by level and number: IP_OPTIONS,
+IP_MULTICAST_IF, IP_ADD_MEMBERSHIP and IP_DROP_MEMBERSHIP, their IPv6 kin, TCP_INFO,
+TCP_CONGESTION."""
 
 
 class Option:
@@ -132,7 +133,7 @@ _CONTROL_LAYOUTS: dict[tuple[int, int], str] = {
     (SOL_IP, 8): "in_pktinfo",
     (SOL_IPV6, 50): "in6_pktinfo",
 }
-"""Control messages that are structures; the others are ints: SCM_RIGHTS, IP_TTL, IPV6_HOPLIMIT, ..."""
+"""Control messages that are structures; the others are ints: SCM_RIGHTS, IP_TTL, ..."""
 
 
 def _swap_ints(data: bytes) -> bytes:
@@ -165,7 +166,7 @@ def control_to_host(abi: SyscallAbi, data: bytes) -> bytes:
 
 
 def control_to_guest(abi: SyscallAbi, data: bytes, room: int) -> tuple[bytes, bool]:
-    """The control messages of recvmsg(2), as many as there is room for; and whether some were not."""
+    """The control messages of recvmsg(2), as many as fit; and whether some did not."""
     header = abi.structs.cmsghdr
     word = abi.long_size
     made = b""

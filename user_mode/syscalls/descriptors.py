@@ -1,7 +1,8 @@
 """What has to be remembered of a guest's descriptors; they are the host's own, by number.
 
 * The emulator's own descriptors, which the guest can neither see nor close.
-* Descriptors whose data is numbers in host byte order (eventfd, timerfd, signalfd, inotify), and how to
+* Descriptors whose data is numbers in host byte order (eventfd, timerfd, signalfd, inotify), and
+how to
   convert it.
 * Where a 32-bit guest has got to in a directory whose offsets take 64 bits (ext4 has hashes there).
 """

@@ -1,4 +1,4 @@
-"""Descriptors themselves: duplicates, flags, locks, owners, pipes, and the descriptors that count."""
+"""Descriptors themselves: duplicates, flags, locks, owners, pipes, and those that count."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ F_DUPFD_CLOEXEC = 1030
 F_GET_RW_HINT, F_SET_FILE_RW_HINT = 1035, 1038
 
 PLAIN_COMMANDS = frozenset((1, 2, 8, 9, 10, 11, 1024, 1025, 1026, 1031, 1032, 1033, 1034))
-"""Commands whose argument and result are numbers that mean the same everywhere: F_GETFD, F_SETFD, owners
-and signals, leases, F_NOTIFY, pipe sizes, seals."""
+"""Commands whose argument and result are numbers that mean the same everywhere: F_GETFD, F_SETFD,
+owners and signals, leases, F_NOTIFY, pipe sizes, seals."""
 LOCK_COMMANDS = {
     F_GETLK: F_GETLK, F_SETLK: F_SETLK, F_SETLKW: F_SETLKW,
     F_GETLK64: F_GETLK, F_SETLK64: F_SETLK, F_SETLKW64: F_SETLKW,

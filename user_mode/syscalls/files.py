@@ -196,7 +196,7 @@ def pwrite64(thread: Thread, fd: Fd, text: Text, count: Size, offset: Off64) -> 
 
 
 def _at(thread: Thread, low: int, high: int) -> int:
-    """The offset of preadv(2) and its kin, which come as two longs on every ABI, the lower first."""
+    """The offset of preadv(2) and its kin: two longs on every ABI, the lower first."""
     if thread.process.abi.long_size == 8:
         return low
     offset = high << 32 | low

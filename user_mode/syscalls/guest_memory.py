@@ -120,7 +120,7 @@ def signal_mask(thread: Thread, address: int, size: int) -> host.Buffer | None:
 
 
 def waiting_mask(thread: Thread, address: int, size: int) -> host.Buffer | None:
-    """The mask with which a call like ppoll(2) waits: the thread's own until its signals are taken."""
+    """The mask with which ppoll(2) waits: the thread's own until its signals are taken."""
     buffer = signal_mask(thread, address, size)
     if buffer is not None:
         words = long_words(thread, thread.process.memory.read(address, 8), to_host=True)

@@ -1,7 +1,7 @@
 """ioctl(2): which requests are passed on, and what their argument is.
 
-A request is known by name; its number is looked up in the tables of both ABIs.  `REQUESTS` says what the
-argument is: `none`, `value` (a number as it is), or a structure that goes in, out or both.
+A request is known by name; its number is looked up in the tables of both ABIs.  `REQUESTS` says
+what the argument is: `none`, `value` (a number as it is), or a structure that goes in, out or both.
 """
 
 from __future__ import annotations

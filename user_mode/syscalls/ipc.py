@@ -170,7 +170,7 @@ def msgctl(thread: Thread, queue: Int, command: Int, buffer: Addr) -> int:
 
 @syscall
 def shmat(thread: Thread, segment: Int, address: Addr, flags: Int) -> int:
-    """shmat(2): reserves the range as the guest's own shared mapping, then puts the segment there"""
+    """shmat(2): makes a shared mapping of the guest's, then puts the segment over it"""
     layout = thread.process.abi.host_structs.shmid64_ds
     state = Buffer(layout.size)
     call(Nr.shmctl, segment, IPC_STAT, state.address)

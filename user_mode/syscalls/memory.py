@@ -172,7 +172,7 @@ def process_vm_readv(
     remote_count: ULong,
     flags: ULong,
 ) -> int:
-    """process_vm_readv(2), of this process only: where others have their memory is not known here."""
+    """process_vm_readv(2), of this process only: where others have theirs is not known here"""
     if pid != os.getpid():
         raise Errno(errno.EPERM)
     parts = _vector(thread, remote, remote_count)

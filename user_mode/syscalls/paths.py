@@ -32,7 +32,7 @@ def host_path(process: Process, path: bytes) -> bytes:
 
 
 def lookup(process: Process, path: bytes) -> bytes:
-    """A path of something that should be there: first under the prefix; /proc/self/exe is the guest."""
+    """A path of what should be there: first under the prefix; /proc/self/exe is the guest."""
     if not path.startswith(b"/"):
         return path
     if path.startswith(b"/proc/") and own_entry(path) == b"exe":
@@ -41,7 +41,7 @@ def lookup(process: Process, path: bytes) -> bytes:
 
 
 def in_sysroot(process: Process, path: bytes) -> bytes:
-    """The path under the -L prefix, if there is one and something is there; else the path itself."""
+    """The path under the -L prefix, if something is there; else the path itself."""
     if not process.sysroot:
         return path
     inside = os.fsencode(process.sysroot).rstrip(b"/") + path

@@ -346,7 +346,7 @@ def sendmmsg(thread: Thread, fd: Fd, messages: Addr, count: UInt, flags: MsgFlag
 def _recvmmsg(
     thread: Thread, fd: int, messages: int, count: int, flags: int, timeout: int, layout_name: str
 ) -> int:
-    """recvmmsg(2), one message after the other.  The timeout is looked at between them, as there."""
+    """recvmmsg(2), one message after the other; the timeout is checked, and ignored."""
     layout = thread.process.abi.structs.mmsghdr
     guest_memory.time_buffer(thread, timeout, layout_name)
     msg_dontwait = 0x40

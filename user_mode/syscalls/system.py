@@ -103,7 +103,7 @@ def _limit_to_host(value: int, size: int) -> int:
 
 
 _OF_OUR_MEMORY = frozenset((2, 9))
-"""RLIMIT_DATA and RLIMIT_AS: imposed on the emulator they would end it, so the guest's are kept apart."""
+"""RLIMIT_DATA and RLIMIT_AS: imposed on the emulator they would end it."""
 _RLIMIT_AS = 9
 
 
@@ -175,8 +175,8 @@ PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_SET_NAME, PR_GET_NAME = 1, 2, 15, 16
 PR_GET_FPEMU, PR_GET_FPEXC, PR_SET_FPEXC, PR_GET_ENDIAN = 9, 11, 12, 19
 PR_GET_CHILD_SUBREAPER, PR_SET_VMA = 37, 0x53564D41
 _PRCTL_PLAIN = frozenset((1, 3, 4, 7, 8, 23, 24, 28, 27, 29, 30, 36, 38, 39))
-"""Options of prctl(2) with numbers only: PDEATHSIG, DUMPABLE, KEEPCAPS, CAPBSET, SECUREBITS, TIMERSLACK,
-CHILD_SUBREAPER, NO_NEW_PRIVS."""
+"""Options of prctl(2) with numbers only: PDEATHSIG, DUMPABLE, KEEPCAPS, CAPBSET, SECUREBITS,
+TIMERSLACK, CHILD_SUBREAPER, NO_NEW_PRIVS."""
 _PRCTL_RESULTS = frozenset((PR_GET_PDEATHSIG, PR_GET_CHILD_SUBREAPER))
 _NAME_BYTES = 16
 
@@ -227,8 +227,8 @@ _PRCTL_SPECIAL: dict[int, Callable[[Thread, int], int]] = {
     PR_GET_ENDIAN: _put_zero,
     PR_SET_VMA: _ignored,
 }
-"""Floating-point exceptions are off and the byte order is big (PowerPC's options); the names of anonymous
-memory are for people."""
+"""Floating-point exceptions are off and the byte order is big (PowerPC's options); the names of
+anonymous memory are for people."""
 
 
 @syscall

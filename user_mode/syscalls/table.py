@@ -1,9 +1,9 @@
 """System calls as a table: what a call is, how a guest's number finds it, how it is made.
 
-A call is a short function marked `@syscall`; its first parameter is the thread, the annotations of the
-others say how registers become arguments (`user_mode.syscalls.types`).  It returns the result, raises
-Errno, or returns None to leave the guest's registers as it has put them.  Calls that only pass their
-arguments on to the host are rows of a text named DIRECT:
+A call is a short function marked `@syscall`; its first parameter is the thread, the annotations of
+the others say how registers become arguments (`user_mode.syscalls.types`).  It returns the result,
+raises Errno, or returns None to leave the guest's registers as it has put them.  Calls that only
+pass their arguments on to the host are rows of a text named DIRECT:
 
     fsync     fd:Fd                        waits       may block
     chown32   path:Lookup uid:Uid gid:Gid  =chown      the host's call of another name
@@ -242,26 +242,3 @@ def _unknown(name: str) -> Function:
         raise Errno(errno.ENOSYS)
 
     return missing
-
-
-def linux_groups() -> list[ModuleType]:
-    """All groups of system calls that Linux has here."""
-    from user_mode.syscalls import (
-        directories,
-        fcntl,
-        files,
-        identity,
-        ioctl,
-        ipc,
-        memory,
-        poll,
-        sockets,
-        stat,
-        system,
-        time,
-        xattr,
-    )
-
-    return [
-        directories, fcntl, files, identity, ioctl, ipc, memory, poll, sockets, stat, system, time, xattr,
-    ]  # fmt: skip

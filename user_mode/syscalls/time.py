@@ -1,7 +1,7 @@
 """Clocks, sleeping, timers.
 
-Where an ABI has calls with times of the width of a long and others with 64-bit times, both are here, one
-under the other.
+Where an ABI has calls with times of the width of a long and others with 64-bit times, both are
+here, one under the other.
 """
 
 from __future__ import annotations

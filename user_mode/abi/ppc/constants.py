@@ -1,7 +1,8 @@
 """The constants in which Linux on PowerPC differs from other Linuxes.
 
-Errors have the generic numbers: EDEADLOCK is 58 here and EDEADLK's other name elsewhere, but kernels say
-EDEADLK.  Source: arch/powerpc/include/uapi/asm/{fcntl,mman,socket,errno,termbits,ioctl,ioctls}.h.
+Errors have the generic numbers: EDEADLOCK is 58 here and EDEADLK's other name elsewhere, but
+kernels say EDEADLK.  Source:
+arch/powerpc/include/uapi/asm/{fcntl,mman,socket,errno,termbits,ioctl,ioctls}.h.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _SOCKET_OPTIONS = linux.SOCKET_OPTIONS | {
 _TERMIOS_FLAGS = {
     "c_iflag": linux.TERMIOS_FLAGS["c_iflag"] | {"IXON": 0x200, "IXOFF": 0x400, "IUCLC": 0x1000},
     "c_oflag": linux.TERMIOS_FLAGS["c_oflag"] | {
-        "ONLCR": 0x2,    "OLCUC": 0x4,   "NLDLY": 0x300,  "NL1": 0x100, "TABDLY": 0xc00,  "TAB1": 0x400,
+        "ONLCR": 0x2,    "OLCUC": 0x4,   "NLDLY": 0x300,  "NL1": 0x100,
+        "TABDLY": 0xc00, "TAB1": 0x400,
         "TAB2": 0x800,   "TAB3": 0xc00,  "CRDLY": 0x3000, "CR1": 0x1000,    "CR2": 0x2000,
         "CR3": 0x3000,   "FFDLY": 0x4000, "BSDLY": 0x8000, "VTDLY": 0x10000,
     },

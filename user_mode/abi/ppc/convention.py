@@ -1,10 +1,12 @@
 """How a system call is made on PowerPC: `sc` with the number in r0 and the arguments in r3 to r8.
 
-The result comes back in r3.  CR0's SO bit says whether it is one: with SO set, r3 is a positive errno.
-A 64-bit argument takes an aligned pair of registers (r3:r4, r5:r6, r7:r8), its upper half first; the
-register skipped for that is lost.  Source: the System V ABI for PowerPC, arch/powerpc/kernel/entry_32.S.
+The result comes back in r3.  CR0's SO bit says whether it is one: with SO set, r3 is a positive
+errno. A 64-bit argument takes an aligned pair of registers (r3:r4, r5:r6, r7:r8), its upper half
+first; the register skipped for that is lost.  Source: the System V ABI for PowerPC,
+arch/powerpc/kernel/entry_32.S.
 
-The registers are read with one precompiled struct.Struct per kind of call, as this runs on every one.
+The registers are read with one precompiled struct.Struct per kind of call, as this runs on every
+one.
 """
 
 from __future__ import annotations

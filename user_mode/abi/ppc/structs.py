@@ -6,13 +6,13 @@ from user_mode.abi import linux
 from user_mode.abi.layout import DataModel, Structs
 
 _DIFFERENT = """\
-stat              ulong st_dev, ulong st_ino, uint st_mode, ushort st_nlink, uint st_uid, uint st_gid,
-                  ulong st_rdev, long st_size, ulong st_blksize, ulong st_blocks, ulong st_atime,
-                  ulong st_atime_nsec, ulong st_mtime, ulong st_mtime_nsec, ulong st_ctime,
-                  ulong st_ctime_nsec, ulong unused4, ulong unused5
+stat              ulong st_dev, ulong st_ino, uint st_mode, ushort st_nlink, uint st_uid,
+                  uint st_gid, ulong st_rdev, long st_size, ulong st_blksize, ulong st_blocks,
+                  ulong st_atime, ulong st_atime_nsec, ulong st_mtime, ulong st_mtime_nsec,
+                  ulong st_ctime, ulong st_ctime_nsec, ulong unused4, ulong unused5
 stat64            u64 st_dev, u64 st_ino, uint st_mode, uint st_nlink, uint st_uid, uint st_gid,
-                  u64 st_rdev, ushort pad2, s64 st_size, int st_blksize, s64 st_blocks, int st_atime,
-                  uint st_atime_nsec, int st_mtime, uint st_mtime_nsec, int st_ctime,
+                  u64 st_rdev, ushort pad2, s64 st_size, int st_blksize, s64 st_blocks,
+                  int st_atime, uint st_atime_nsec, int st_mtime, uint st_mtime_nsec, int st_ctime,
                   uint st_ctime_nsec, uint unused4, uint unused5
 oldstat           ushort st_dev, ushort st_ino, ushort st_mode, ushort st_nlink, ushort st_uid,
                   ushort st_gid, ushort st_rdev, ulong st_size, ulong st_atime, ulong st_mtime,

@@ -67,6 +67,7 @@ def _translator(
 
     cache = open_cache(environ, lambda line: log.write("jit", line + "\n"))
     backend = LlvmBackend(where, frontend.pc_shift, cache, log)
+    backend.runtime.catch_faults()
     if settings.accelerator == "interp":
         from tcg.interp import Interpreter
         from user_mode.interpreted import InterpretedMemory

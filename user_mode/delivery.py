@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from user_mode.errors import Errno
@@ -140,6 +141,9 @@ def die(thread: Thread, info: SigInfo) -> None:
     process = thread.process
     if bit(info.signo) & CORE:
         name = signal.strsignal(info.signo)
-        process.report(f"uncaught target signal {info.signo} ({name}) - core dumped")
+        # Word for word what QEMU says: scripts look for it.
+        text = f"qemu: uncaught target signal {info.signo} ({name}) - core dumped\n"
+        sys.stderr.write(text)
+        sys.stderr.flush()
     process.before_end()
     process.signals.host.die_of(info.signo)

@@ -60,9 +60,9 @@ def _show_something(guest: Guest, settings: Settings) -> bool:
 
         print_usage(guest.command, guest.machine, guest.root)
     elif settings.special == "version":
-        import qemupy
+        from importlib.metadata import version
 
-        print(f"{guest.command} {qemupy.__version__}")
+        print(f"{guest.command} {version('qemupy')}")
     elif settings.cpu == "help":
         for name, meaning in guest.cpus.items():
             print(f"{name:<10} {meaning}")

@@ -60,7 +60,7 @@ def _any(flags: list[Value]) -> Value:
 
 
 def nan_helper(count: int) -> Helper:
-    """The NaN that an operation of `count` operands gives: its first NaN, quiet, or the default one.
+    """The NaN that an operation of so many operands gives: its first NaN, quiet, or the default.
 
     Multiply-add passes (frA), (frB), (frC): that is the order that counts.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,7 +41,8 @@ from user_mode.syscalls.table import SyscallTable
 from user_mode.syscalls.types import ARGUMENTS
 
 GROUPS = [
-    directories, fcntl, files, identity, ioctl, ipc, memory, poll, sockets, stat, system, time, xattr,
+    directories, fcntl, files, identity, ioctl, ipc, memory, poll, sockets, stat, system, time,
+    xattr,
 ]  # fmt: skip
 READ_WRITE, PRIVATE_ANONYMOUS = 3, 0x22
 
@@ -141,7 +143,5 @@ def guest() -> Iterator[Guest]:
     yield made
     made.memory.close()
     for name in set(os.listdir("/proc/self/fd")) - before:
-        try:
+        with suppress(OSError):
             os.close(int(name))
-        except OSError:
-            pass

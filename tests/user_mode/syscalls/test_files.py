@@ -185,8 +185,9 @@ with open(sys.argv[1], "r+") as file:
 def test_locks_of_others_are_seen(guest: Any, path: bytes, command: int, layout: str) -> None:
     fd = guest.open(path, O_RDWR | O_CREAT, 0o600)
     command_line = [sys.executable, "-c", LOCKER, os.fsdecode(path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    other = subprocess.Popen(command_line, **pipes, text=True)
+    pipe = subprocess.PIPE
+    other = subprocess.Popen(command_line, stdin=pipe, stdout=pipe, text=True)
+    assert other.stdout is not None
     assert other.stdout.readline() == "ready\n"
     call = guest.fcntl if layout == "flock" else guest.fcntl64
     lock = guest.make(layout, l_type=fcntl.F_WRLCK, l_start=0, l_len=0)

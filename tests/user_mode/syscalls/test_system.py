@@ -8,6 +8,7 @@ import pty
 import resource
 import struct
 import termios
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,7 +86,9 @@ def test_capabilities(guest: Any) -> None:
     data = guest.room(24)
     assert guest.capget(header, data) == 0
     status = dict(
-        line.split(":\t") for line in open("/proc/self/status").read().splitlines() if ":\t" in line
+        line.split(":\t")
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if ":\t" in line
     )
     effective = struct.unpack(">I", guest.memory.read(data, 4))[0]
     assert effective == int(status["CapEff"], 16) & 0xFFFFFFFF
@@ -150,7 +153,7 @@ def test_random_and_scheduler(guest: Any) -> None:
 
 
 def test_prctl(guest: Any) -> None:
-    before = open("/proc/thread-self/comm").read().strip()
+    before = Path("/proc/thread-self/comm").read_text().strip()
     buffer = guest.room(16)
     try:
         guest.prctl(15, guest.put(b"a long name for a thread\0"), 0, 0, 0)

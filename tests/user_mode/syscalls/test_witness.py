@@ -205,11 +205,11 @@ def layout_expressions(machine: Machine, name: str, ctype: str) -> dict[str, int
 
 
 def compare(facts: dict[str, int], witness: dict[str, int | None]) -> None:
-    wrong = {
-        expression: f"ours {ours:#x}, the compiler's {witness[expression]:#x}"
-        for expression, ours in facts.items()
-        if witness[expression] is not None and witness[expression] & 0xFFFFFFFF != ours
-    }
+    wrong = {}
+    for expression, ours in facts.items():
+        theirs = witness[expression]
+        if theirs is not None and theirs & 0xFFFFFFFF != ours:
+            wrong[expression] = f"ours {ours:#x}, the compiler's {theirs:#x}"
     assert not wrong
 
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from user_mode import host
-from user_mode.errors import Errno
+from user_mode.elf import machine_of
+from user_mode.errors import BadImage, Errno
 from user_mode.signals import AltStack
 from user_mode.syscalls.paths import in_sysroot
 
 if TYPE_CHECKING:
+    from user_mode.loader import Image
     from user_mode.process import Process, Thread
 
 HEAD_BYTES = 256
@@ -37,6 +40,8 @@ PR_SET_NAME = 15
 class Program:
     """What to run: the file on the host, and what the program is told."""
 
+    name: bytes
+    """The path that was asked for: of a script, where there is one (AT_EXECFN)."""
     path: bytes
     argv: tuple[bytes, ...]
     env: tuple[bytes, ...]
@@ -52,9 +57,10 @@ def resolve(
     for _ in range(SCRIPT_DEPTH + 1):
         head = _head(path)
         if not head.startswith(b"#!"):
-            if process.abi.is_program(head):
-                return Program(path, arguments, env, is_guest=True)
-            return Program(named, argv, env, is_guest=False)
+            is_guest = machine_of(head) == process.loader.abi.machine
+            if is_guest:
+                return Program(named, path, arguments, env, is_guest)
+            return Program(named, named, argv, env, is_guest)
         words = _interpreter(head)
         arguments = (*words, path, *arguments[1:])
         path = in_sysroot(process, words[0])
@@ -93,17 +99,18 @@ def execve(thread: Thread, path: bytes, argv: tuple[bytes, ...], env: tuple[byte
     if not program.is_guest:
         _leave_to_host(process, program)
     image = process.loader.open(program.path)
-    blocked = thread.blocked
-    process.end_other_threads(thread, wait=thread.tid == process.leader)
     if thread.tid == process.leader:
+        process.end_other_threads(thread)
         _replace(thread, program, image)
         return
+    blocked = thread.blocked
 
-    def start(main: Thread) -> None:
+    def start_in_main(main: Thread) -> None:
         main.blocked = blocked
         _replace(main, program, image)
 
-    process.successor = start
+    process.successor = start_in_main
+    process.end_other_threads(thread, wait=False)
     thread.is_alive = False
 
 
@@ -126,35 +133,58 @@ def _replace(thread: Thread, program: Program, image: Image) -> None:
     if process.vfork is not None:
         process.vfork.settle()
     forget(thread)
-    close_on_exec(process)
+    close_on_exec(process, image)
     process.memory.reset()
     process.engine.reset()
-    start(thread, program, image)
+    try:
+        start(thread, image, program)
+    except BadImage as fault:
+        process.report(str(fault))
+        process.signals.host.die_of(signal.SIGSEGV)
+
+
+def start(thread: Thread, image: Image, program: Program) -> None:
+    """Load a program into empty memory and have the thread begin with it; raises BadImage."""
+    process = thread.process
+    begin = process.loader.start(image, process.memory, program.argv, program.env, program.name)
+    process.map_trampolines()
+    process.abi.start_program(thread.cpu, begin.pc, begin.stack)
+    process.exe = os.path.realpath(program.path)
+    process.argv = list(program.argv)
+    process.auxv = begin.auxv
+    host.call(host.Nr.prctl, PR_SET_NAME, os.path.basename(program.name)[:NAME_BYTES] + b"\0")
 
 
 def forget(thread: Thread) -> None:
     """What execve(2) resets of the process and its thread."""
     process = thread.process
     process.signals.reset()
-    process.delete_timers()
+    delete_timers()
     thread.altstack = AltStack()
     thread.clear_child_tid = thread.robust_list = 0
     thread.saved_mask = thread.interrupted = None
 
 
-def close_on_exec(process: Process) -> None:
-    """Close the descriptors with FD_CLOEXEC, except our own."""
-    with os.scandir("/proc/self/fd") as entries:
-        numbers = [int(entry.name) for entry in entries]
-    for fd in numbers:
-        if fd in process.fds.private or fd >= FIRST_PRIVATE_FD:
-            continue
+def delete_timers() -> None:
+    """Delete the timers of timer_create(2), whose ids the kernel hands out one after another."""
+    try:
+        with open("/proc/self/timers") as file:
+            numbers = [int(line.split()[1]) for line in file if line.startswith("ID:")]
+    except OSError:
+        return
+    for number in numbers:
         with suppress(Errno):
+            host.call(host.Nr.timer_delete, number)
+
+
+def close_on_exec(process: Process, image: Image) -> None:
+    """Close the descriptors with FD_CLOEXEC, except our own."""
+    files = (image.program, image.interpreter)
+    spared = process.fds.private | {file.fd for file in files if file is not None}
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd in spared or fd >= FIRST_PRIVATE_FD:
+            continue
+        with suppress(Errno):  # The one that listed the directory is closed already.
             if host.call(host.Nr.fcntl, fd, F_GETFD) & FD_CLOEXEC:
                 host.call(host.Nr.close, fd)
-                process.fds.closed(fd)
-
-
-def set_name(path: bytes) -> None:
-    """The name that ps(1) shows."""
-    host.call(host.Nr.prctl, PR_SET_NAME, os.path.basename(path)[:NAME_BYTES] + b"\0")
+    process.fds.after_exec()

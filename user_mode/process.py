@@ -16,7 +16,7 @@ from threading import Condition, Lock, RLock
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from tcg.cpu import Cpu
-from tcg.engine import Engine, Exit
+from tcg.engine import Exit, Runner
 from tcg.state import HEADER
 from user_mode import host
 from user_mode.areas import MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE
@@ -32,6 +32,7 @@ from user_mode.syscalls.descriptors import Descriptors
 if TYPE_CHECKING:
     from tcg.log import Log
     from user_mode.fork import VforkDebt
+    from user_mode.loader import Loader
     from user_mode.memory import GuestMemory
     from user_mode.syscalls.table import Interrupted, SyscallTable
 
@@ -39,6 +40,7 @@ PAGE = 4096
 ERESTART = 512
 """What safe_syscall answers, negated, for a call that an event kept from beginning."""
 EINTR = 4
+BUS_ADRERR = 2
 KICK_CODE = -0x4B
 """si_code of the SIGSEGV by which one of our threads wakes another from a system call."""
 
@@ -49,6 +51,8 @@ class Runtime(Protocol):
     on_signal: int
     safe_syscall: Callable[..., int]
     attach: Callable[[int | None], None]
+    compare_exchange: Callable[[int, int, int], int]
+    """(host address of a word, old, new): stores new if it is old; gives what it was."""
 
     def set_main_env(self, env: int, /) -> None:
         """The CPU that is told of signals which reach a thread that runs no guest."""
@@ -132,7 +136,9 @@ class Thread:
     def _attend(self) -> None:
         """Look at everything that can be behind an event or an interrupted call."""
         self.cpu.clear_event()
-        self.process.engine.drop_written_code()
+        memory, engine = self.process.memory, self.process.engine
+        for page in memory.take_dirty():
+            engine.invalidate(page, page + PAGE)
         take_signals(self)
 
     def _on_event(self, _stop: Exit) -> None:
@@ -142,11 +148,11 @@ class Thread:
         force(self, self.process.abi.exception(self.cpu, stop.code))
 
     def _on_fault(self, stop: Exit) -> None:
-        """A bad access; `signal` is 0 where it was an instruction that could not be fetched."""
+        """A bad access; `code` is 0 where it was an instruction that could not be fetched."""
         memory = self.process.memory
         if stop.signal == signal.SIGBUS:
-            force(self, SigInfo(signal.SIGBUS, stop.code, address=stop.address))
-        elif not stop.signal or not memory.settle_fault(stop.address, stop.is_write):
+            force(self, SigInfo(signal.SIGBUS, stop.code or BUS_ADRERR, address=stop.address))
+        elif not stop.code or not memory.settle_fault(stop.address, stop.is_write):
             code = memory.fault_code(stop.address)
             force(self, SigInfo(signal.SIGSEGV, code, address=stop.address))
 
@@ -224,9 +230,10 @@ class Process:
         self,
         abi: Any,
         memory: GuestMemory,
-        engine: Engine,
+        engine: Runner,
         runtime: Runtime,
         table: SyscallTable,
+        loader: Loader,
         log: Log,
         name: str = "qemupy",
     ) -> None:
@@ -240,6 +247,7 @@ class Process:
         self.exe = b""
         """The program's path on the host, absolute."""
         self.argv: list[bytes] = []
+        self.loader = loader
         self.sysroot = b""
         """The prefix under which absolute paths are looked up first (-L)."""
         self.auxv = b""
@@ -260,6 +268,8 @@ class Process:
         self.leader_status = 0
         """What the main thread gave to exit(2): the status of the process when all have ended."""
         self.fds = Descriptors()
+        self.shared_segments: dict[int, int] = {}
+        """What shmat(2) has attached: guest address to bytes."""
         self._unknown: set[str] = set()
 
     # -- life ------------------------------------------------------------------------------
@@ -335,14 +345,14 @@ class Process:
         with suppress(Errno):  # It may just have ended.
             host.call(host.Nr.rt_tgsigqueueinfo, os.getpid(), thread.tid, signal.SIGSEGV, info)
 
-    def end_other_threads(self, thread: Thread) -> None:
+    def end_other_threads(self, thread: Thread, wait: bool = True) -> None:
         """Have all threads but this one end, and wait until they have."""
         with self.changed:
             others = [one for one in self.threads.values() if one is not thread]
             for one in others:
                 one.is_alive = False
                 self.kick(one)
-            while any(one.tid in self.threads for one in others):
+            while wait and any(one.tid in self.threads for one in others):
                 self.changed.wait()
 
     def drop_thread(self, thread: Thread) -> int:

@@ -130,6 +130,13 @@ define i32 @enter(ptr %env, ptr %rec) nounwind {
   ret i32 %reason
 }
 
+; Store `new` in a word if it is `old`; gives what it was.
+define i32 @compare_exchange(ptr %word, i32 %old, i32 %new) nounwind {
+  %pair = cmpxchg ptr %word, i32 %old, i32 %new seq_cst seq_cst
+  %was = extractvalue { i32, i1 } %pair, 0
+  ret i32 %was
+}
+
 ; ---- the shared handlers -----------------------------------------------------------------------
 
 ; The code of a head whose block nobody has decoded yet.
@@ -271,7 +278,8 @@ done:
   ret void
 }
 
-; A signal for the guest: keep it in the ring, stop the thread it reached.
+; A signal for the guest: keep it in the ring, stop the thread it reached.  That thread gets no other
+; signals (but the faults' own) until Python has dealt with this one and sets its mask again.
 define void @on_signal(i32 %signo, ptr %info, ptr %context) nounwind {
   %own = call ptr @this_env()
   %is_none = icmp eq ptr %own, null
@@ -296,6 +304,10 @@ tell:
   br i1 %nobody, label %done, label %go
 go:
   call void @interrupt(ptr %env, ptr %context)
+  br i1 %is_none, label %done, label %block
+block:
+  %mask.at = getelementptr i8, ptr %context, i64 {{Context.MASK}}
+  store i64 {{BLOCKED_BY_SIGNAL}}, ptr %mask.at
   br label %done
 done:
   ret void

@@ -90,6 +90,9 @@ class Runtime:
         self.attach = ctypes.CFUNCTYPE(None, pointer)(at["attach"])
         self.safe_syscall: Callable[..., int]
         self.safe_syscall = ctypes.CFUNCTYPE(word, pointer, *(word,) * 7)(at["safe_syscall"])
+        self.compare_exchange: Callable[[int, int, int], int]
+        half = ctypes.c_uint32
+        self.compare_exchange = ctypes.CFUNCTYPE(half, pointer, half, half)(at["compare_exchange"])
         self.on_signal, self.on_kick = at["on_signal"], at["on_kick"]
 
     def _host_function(self, name: str) -> int:

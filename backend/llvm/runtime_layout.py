@@ -24,6 +24,10 @@ ERESTARTSYS = 512
 """What safe_syscall answers (negated) for a call that was not made because of an event."""
 
 
+BLOCKED_BY_SIGNAL = -1 - (1 << 10 | 1 << 6)
+"""The signal mask of a thread that has a signal in hand: all but SIGSEGV and SIGBUS."""
+
+
 class Ring:
     """A ring of slots filled by signal handlers in any thread, and read in Python.
 
@@ -49,6 +53,7 @@ class Context:
     """ucontext_t of the kernel, x86-64: registers start at 40, in the order of sys/ucontext.h."""
 
     RSP, RIP, ERROR = 40 + 8 * 15, 40 + 8 * 16, 40 + 8 * 19
+    MASK = 40 + 256
 
 
 def _named(holder: type) -> dict[str, int]:
@@ -64,6 +69,7 @@ NUMBERS: dict[str, int] = {
     "SEGV_ACCERR": SEGV_ACCERR,
     "WRITE_RETRIES": WRITE_RETRIES,
     "GUARD_BYTES": GUARD_BYTES,
+    "BLOCKED_BY_SIGNAL": BLOCKED_BY_SIGNAL,
     "ERESTARTSYS": ERESTARTSYS,
     "SYS_write": 1,
     "SYS_mprotect": 10,

@@ -21,18 +21,19 @@ registers (their room is kept, their MSR bits stay clear).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from user_mode.abi import linux
 from user_mode.abi.layout import Structs
 from user_mode.abi.ppc import structs
+from user_mode.abi.ppc.registers import Registers
 from user_mode.siginfo import pack
 from user_mode.signals import AltStack, Context, Delivery
 
 MODEL = structs.STRUCTS.model
 
 LAYOUTS = """
-altstack    ptr ss_sp, int ss_flags, size ss_size
 mcontext    u32 mc_gregs[48], u64 mc_fregs[33], u32 mc_pad[2], char mc_vregs[528]
 ucontext    ulong uc_flags, ptr uc_link, altstack uc_stack, int uc_pad[7], ptr uc_regs,
             u32 uc_sigmask[2], int uc_maskext[30], int uc_pad2[3], mcontext uc_mcontext
@@ -41,7 +42,7 @@ sigcontext  u32 _unused[4], int signal, ptr handler, ulong oldmask, ptr regs
 sigframe    sigcontext sctx, mcontext mctx, char abigap[224]
 """
 
-STRUCTS = Structs(MODEL, LAYOUTS)
+STRUCTS = Structs(MODEL, linux.STRUCTS, LAYOUTS)
 
 NR_SIGRETURN = 119
 NR_RT_SIGRETURN = 172
@@ -64,21 +65,6 @@ def trampoline(number: int) -> bytes:
 
 TRAMPOLINES = trampoline(NR_SIGRETURN) + trampoline(NR_RT_SIGRETURN)
 """The code of the page that LR points into, first for sigframe, then for rt_sigframe."""
-
-
-@dataclass(slots=True)
-class Registers:
-    """The user's registers, as a signal frame, a debugger or a core file knows them."""
-
-    gpr: list[int] = field(default_factory=lambda: [0] * 32)
-    fpr: list[int] = field(default_factory=lambda: [0] * 32)
-    """The bits of each double."""
-    pc: int = 0
-    lr: int = 0
-    ctr: int = 0
-    xer: int = 0
-    cr: int = 0
-    fpscr: int = 0
 
 
 @dataclass(frozen=True, slots=True)

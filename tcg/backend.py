@@ -71,6 +71,10 @@ class Backend(HandlerMaker, Protocol):
     def empty_jump_cache(self, address: int) -> None:
         """Forget everything in a jump cache."""
 
+    def known_region(self, mode: dict[str, Any], pc: int, code: bytes) -> dict[str, Any] | None:
+        """What an earlier run compiled for the block of that code: `blocks` ([pc, code] each),
+        how many of them are `entries`, and `compiled`."""
+
     def submit_region(self, request: dict[str, Any], done: Callable[[Any], None]) -> None:
         """Have a region compiled; `done` gets what `install_region` takes, or None."""
 
@@ -88,6 +92,9 @@ class Backend(HandlerMaker, Protocol):
 
     def write_word(self, address: int, value: int) -> None:
         """Store four bytes at once."""
+
+    def read_word(self, address: int) -> int:
+        """Load four bytes."""
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's helpers."""

@@ -17,7 +17,8 @@ class Translation:
     """The body of a block: its records in order, the pc of each, and what follows it.
 
     `barrier`: how many bytes of code precede the first instruction that no region may contain.
-    `code` are the guest bytes it was made from.
+    `code` are the guest bytes it was made from.  `returns_to`: its last instruction is a call that
+    comes back there.
     """
 
     body: int
@@ -28,21 +29,32 @@ class Translation:
     successors: Sequence[int]
     barrier: int | None
     instructions: int
+    returns_to: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """Blocks compiled together.  `entries` are those whose heads lead to it now."""
+
+    entries: list[Block]
+    members: tuple[Block, ...]
+    handle: Any
 
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A guest block: `head` is the address of its head record; `region` its compiled code.
+    """A guest block: `head` is the address of its head record.
 
-    `member_of` are the blocks whose regions contain this one.
+    `region`: the compiled code that its head leads to; `member_of`: all regions that contain it;
+    `is_pending`: one that contains it is being compiled.
     """
 
     pc: int
     head: int
     translation: Translation | None = None
-    region: Any = None
-    tried: bool = False
-    member_of: set[Block] = field(default_factory=set)
+    region: Region | None = None
+    member_of: set[Region] = field(default_factory=set)
+    is_pending: bool = False
 
 
 class BlockTable:

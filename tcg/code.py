@@ -7,20 +7,14 @@ with the world's lock held.  What is dropped stays in memory until nobody can be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from tcg.backend import Backend, Memory, OutOfCodeSpace
+from tcg.backend import Backend, Memory
 from tcg.blocks import Block, BlockTable, Translation
 from tcg.forms import Forms
 from tcg.frontend import Frontend
+from tcg.heat import Heat
 from tcg.state import JUMP_CACHE_BITS, Head, Record
 from tcg.translator import PAGE, Translator
-from tcg.world import World
 
-NEVER = 0x7FFFFFFF
-REGION_INSTRUCTIONS = 400
-REGION_BLOCKS = 80
 GARBAGE_BYTES = 32 << 20
 """Records that lie about unused before the world is stopped to give them back."""
 
@@ -28,8 +22,7 @@ GARBAGE_BYTES = 32 << 20
 class CodeCache:
     """Blocks, links between them, and regions.
 
-    `hot_entries`: entries of a block before it is compiled; 0 compiles nothing.  `links`: whether
-    blocks are linked at all; without, every block comes back to the run loop.
+    `links`: whether blocks are linked at all; without, every block comes back to the run loop.
     """
 
     def __init__(
@@ -38,25 +31,22 @@ class CodeCache:
         memory: Memory,
         backend: Backend,
         forms: Forms,
-        world: World,
-        hot_entries: int,
+        table: BlockTable,
+        hot: Heat,
         links: bool = True,
     ) -> None:
         self.frontend = frontend
         self.memory = memory
         self.backend = backend
-        self.world = world
-        self.hot_entries = hot_entries
+        self.hot_entries = hot.hot_entries
         self.links = links
-        self.table = BlockTable()
+        self.table = table
         self.translator = Translator(frontend, forms, backend, memory.fetch)
-        self.statistics = {"blocks": 0, "records": 0, "regions": 0, "region_instructions": 0}
-        self.exact = False
-        self.parallel = False
+        self.statistics = {"blocks": 0, "records": 0}
         self.jump_cache = backend.new_jump_cache()
-        self._epoch = 0
-        self._regions: dict[Block, None] = {}
-        self._dead_regions: list[Any] = []
+        self.hot = hot
+        hot.translate = self.translated
+        hot.head_at = self._head_at
         self._dead_bodies: list[Translation] = []
         self._dead_bytes = 0
 
@@ -90,20 +80,16 @@ class CodeCache:
         self.statistics["blocks"] += 1
         self.statistics["records"] += translation.instructions
         self.backend.write_pointer(block.head + Head.BODY, translation.body)
-        self._set_code_cold(block)
-
-    def _set_code_cold(self, block: Block) -> None:
-        assert block.translation is not None
-        counts = self.hot_entries and self.links and block.translation.barrier != 0
-        native = self.backend.native["h_count" if counts else "h_body"]
-        self.backend.write_word(block.head + Head.COUNTER, self.hot_entries)
-        self.backend.write_pointer(block.head + Head.CODE, native)
+        self.hot.cool(block)
 
     def _new_head(self, pc: int) -> int:
         head = self.backend.allocate(Head.SIZE)
         self.backend.write_pointer(head + Head.PC, pc)
         self.backend.write_pointer(head + Head.CODE, self.backend.native["h_untranslated"])
         return head
+
+    def _head_at(self, pc: int) -> int:
+        return self.block(pc).head
 
     def follow_link(self, record: int) -> int:
         """Translate what a record's link leads to, set the link, and give the way in."""
@@ -120,88 +106,11 @@ class CodeCache:
             self.backend.write_pointer(self.jump_cache + 8 * index, block.head)
         return self.way_in(block)
 
-    # -- regions ---------------------------------------------------------------------------
-
-    def heat(self, head: int, listings: Sequence[str], log: Any) -> int:
+    def heat(self, head: int) -> int:
         """A head's counter ran out: have its block compiled, give the way on meanwhile."""
         block = self.table.by_head[head]
-        self.backend.write_word(head + Head.COUNTER, NEVER)
-        if block.translation is None:
-            return head
-        body = block.translation.body
-        if not block.tried:
-            block.tried = True
-            self._request(block, listings, log)
-        return body
-
-    def _request(self, head: Block, listings: Sequence[str], log: Any) -> None:
-        members = self._grow(head)
-        translations = [block.translation for block in members]
-        request = {
-            "blocks": [_region_code(block) for block in members],
-            "exact": self.exact,
-            "parallel": self.parallel,
-            "listings": list(listings),
-        }
-        epoch = self._epoch
-
-        def done(compiled: Any) -> None:
-            with self.world.lock:
-                now = [block.translation for block in members]
-                if epoch != self._epoch or now != translations:
-                    head.tried = False
-                elif compiled is not None:
-                    self._install(head, members, compiled)
-                    for item, text in compiled["listings"].items():
-                        log.write(item, text)
-
-        self.backend.submit_region(request, done)
-
-    def _grow(self, head: Block) -> list[Block]:
-        """The blocks of a region: breadth first along static successors already translated."""
-        members, count = [head], 0
-        seen = {head}
-        for block in members:
-            assert block.translation is not None
-            count += block.translation.instructions
-            for pc in _ways_on(block.translation):
-                other = self.table.by_pc.get(pc)
-                if other is None or other in seen or not self._may_join(other, members, count):
-                    continue
-                seen.add(other)
-                members.append(other)
-        return members
-
-    @staticmethod
-    def _may_join(block: Block, members: list[Block], count: int) -> bool:
-        translation = block.translation
-        if translation is None or translation.barrier == 0 or len(members) >= REGION_BLOCKS:
-            return False
-        return count + translation.instructions <= REGION_INSTRUCTIONS
-
-    def _install(self, head: Block, members: list[Block], compiled: Any) -> None:
-        try:
-            made = self.backend.install_region(compiled, self._head_at)
-        except OutOfCodeSpace:
-            with self.world.stop():
-                self._evict()
-            made = self.backend.install_region(compiled, self._head_at)
-        head.region, address = made
-        self._regions[head] = None
-        for block in members:
-            block.member_of.add(head)
-        self.backend.write_pointer(head.head + Head.CODE, address)
-        self.statistics["regions"] += 1
-        self.statistics["region_instructions"] += compiled["instructions"]
-
-    def _head_at(self, pc: int) -> int:
-        return self.block(pc).head
-
-    def _evict(self) -> None:
-        """Drop the older half of the regions; they come back if they are still hot."""
-        for head in list(self._regions)[: len(self._regions) // 2 + 1]:
-            self._drop_region(head)
-        self._collect_regions()
+        self.hot.heat(block)
+        return head if block.translation is None else block.translation.body
 
     # -- invalidation ----------------------------------------------------------------------
 
@@ -217,24 +126,17 @@ class CodeCache:
 
     def drop_all(self) -> None:
         """Another program takes this one's place."""
-        self._epoch += 1
+        self.hot.drop_all()
         for block in list(self.table.by_pc.values()):
             if block.translation is not None:
                 self._drop(block)
-        self.exact = self.parallel = False
-
-    def drop_regions(self) -> None:
-        """Regions must be made anew, in another mode."""
-        self._epoch += 1
-        for block in self.table.by_pc.values():
-            self._drop_region(block)
-            block.tried = False
-            if block.translation is not None:
-                self._set_code_cold(block)
+        self.hot.exact = self.hot.parallel = False
 
     def _drop(self, block: Block) -> None:
         translation = block.translation
         assert translation is not None
+        for region in list(block.member_of):
+            self.hot.drop(region)
         native = self.backend.native["h_untranslated"]
         self.backend.write_pointer(block.head + Head.CODE, native)
         # Links of other blocks may lead straight to the body.
@@ -242,23 +144,9 @@ class CodeCache:
         for offset in translation.offsets:
             self.translator.links.pop(translation.body + offset, None)
         self.table.detach(block)
-        for head in block.member_of:
-            self._drop_region(head)
-        block.member_of.clear()
-        block.tried = False
         if self.hot_entries:
             self._dead_bodies.append(translation)
             self._dead_bytes += translation.size
-
-    def _drop_region(self, head: Block) -> None:
-        if head.region is None:
-            return
-        self._dead_regions.append(head.region)
-        self._regions.pop(head, None)
-        head.region = None
-        head.tried = False
-        if head.translation is not None:
-            self._set_code_cold(head)
 
     @property
     def has_garbage(self) -> bool:
@@ -267,33 +155,9 @@ class CodeCache:
 
     def collect(self) -> None:
         """Give back what was dropped.  Only while the world is stopped."""
-        self._collect_regions()
+        self.hot.collect()
         for translation in self._dead_bodies:
             self.table.forget(translation)
             self.backend.free(translation.body, translation.size)
         self._dead_bodies.clear()
         self._dead_bytes = 0
-
-    def _collect_regions(self) -> None:
-        for handle in self._dead_regions:
-            self.backend.release_region(handle)
-        self._dead_regions.clear()
-
-    def after_fork_in_child(self) -> None:
-        """What the parent asked its worker for will not come here."""
-        self._epoch += 1
-        for block in self.table.by_pc.values():
-            if block.region is None and block.tried and block.translation is not None:
-                block.tried = False
-                self._set_code_cold(block)
-
-
-def _ways_on(translation: Translation) -> Sequence[int]:
-    return translation.successors if translation.barrier is None else ()
-
-
-def _region_code(block: Block) -> tuple[int, bytes]:
-    """What a region takes of a block: its code, up to the first barrier."""
-    translation = block.translation
-    assert translation is not None
-    return block.pc, translation.code[: translation.barrier]

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from tcg.backend import Backend, Memory
+from tcg.blocks import BlockTable
 from tcg.code import CodeCache
 from tcg.cpu import Cpu
 from tcg.faults import GuestFault
 from tcg.forms import Forms
 from tcg.frontend import Frontend
+from tcg.heat import Heat
 from tcg.log import Log
 from tcg.state import HEADER, Reason
 from tcg.world import World
@@ -98,14 +100,15 @@ class Engine:
         self.log = log
         self.world = World()
         self._tracing = log.wants("exec") or log.wants("cpu")
-        self._listings = [item for item in LISTINGS if log.wants(item)]
         forms = Forms(frontend)
         backend.load_handlers(forms)
+        hot_entries = options.hot_entries if options.jit and not self._tracing else 0
+        listings = [item for item in LISTINGS if log.wants(item)]
+        table = BlockTable()
+        self.hot = Heat(backend, table, self.world, log, listings, hot_entries)
         self.code = CodeCache(
-            frontend, memory, backend, forms, self.world,
-            hot_entries=options.hot_entries if options.jit else 0,
-            links=not self._tracing,
-        )  # fmt: skip
+            frontend, memory, backend, forms, table, self.hot, links=not self._tracing
+        )
         if options.one_instruction:
             self.code.translator.limit = 1
         if log.wants("in_asm"):
@@ -224,7 +227,7 @@ class Engine:
 
     def _hot(self, cpu: Cpu) -> int:
         with self.world.lock:
-            return self.code.heat(cpu.header("exit_rec"), self._listings, self.log)
+            return self.code.heat(cpu.header("exit_rec"))
 
     # -- what the client tells -------------------------------------------------------------
 
@@ -235,17 +238,17 @@ class Engine:
 
     def set_exact(self, exact: bool) -> None:
         """From now on the guest can(not) see its registers at memory faults."""
-        if exact != self.code.exact:
+        if exact != self.hot.exact:
             with self.world.stop(), self.world.lock:
-                self.code.exact = exact
-                self.code.drop_regions()
+                self.hot.exact = exact
+                self.hot.drop_all()
 
     def set_parallel(self) -> None:
         """From now on other threads or processes may share the guest's memory."""
-        if not self.code.parallel:
+        if not self.hot.parallel:
             with self.world.stop(), self.world.lock:
-                self.code.parallel = True
-                self.code.drop_regions()
+                self.hot.parallel = True
+                self.hot.drop_all()
 
     def reset(self) -> None:
         """Forget all guest code: another program takes this one's place (execve)."""
@@ -256,12 +259,12 @@ class Engine:
     def after_fork_in_child(self) -> None:
         """Only the calling thread is left: new locks, no helpers of the parent's."""
         self.world.renew()
-        self.code.after_fork_in_child()
+        self.hot.after_fork_in_child()
         self.backend.after_fork_in_child()
 
     def statistics(self) -> dict[str, object]:
         """Counts of what was translated and compiled."""
-        return {**self.code.statistics, **self.backend.statistics}
+        return {**self.code.statistics, **self.hot.statistics, **self.backend.statistics}
 
     # -- logs ------------------------------------------------------------------------------
 

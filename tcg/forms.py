@@ -22,7 +22,7 @@ from typing import Any
 from tcg import ops
 from tcg.fields import Decisions, FieldExpr, NeedDecision
 from tcg.frontend import Decoded, Frontend
-from tcg.ir import Function
+from tcg.ir import Function, Value
 from tcg.state import File, Record
 from tcg.types import VOID, Type
 
@@ -44,7 +44,8 @@ class Form:
     """One handler's worth of instructions.
 
     `link` is the expression of the static target that the record's link leads to; `ends` says
-    that no instruction of this form is followed by another one in its block; `functions` are the
+    that no instruction of this form is followed by another one in its block; `falls`, that the guest
+    may go on behind it, and `calls`, that it will come back there; `functions` are the
     field functions its expressions call, as `module:name`; `path` are the decisions that lead here.
     """
 
@@ -56,6 +57,7 @@ class Form:
     link: str | None
     ends: bool
     falls: bool
+    calls: bool
     barrier: bool
     functions: dict[str, str]
     path: tuple[tuple[str, int], ...] = ()
@@ -69,7 +71,7 @@ class Form:
         operands = tuple((o.key, o.offset, o.size, o.expression) for o in self.operands)
         return (
             self.symbol, self.row, self.names, operands, self.size, self.link, self.ends,
-            self.falls, self.barrier, self.functions, self.path,
+            self.falls, self.calls, self.barrier, self.functions, self.path,
         )  # fmt: skip
 
     def operand(self, key: str) -> Operand:
@@ -79,10 +81,10 @@ class Form:
 
 def load_form(data: Sequence[Any]) -> Form:
     """A form from what `dump` gave; raises ValueError or TypeError if it is something else."""
-    symbol, row, names, operands, size, link, ends, falls, barrier, functions, path = data
+    symbol, row, names, operands, size, link, ends, falls, calls, barrier, functions, path = data
     return Form(
         symbol, row, tuple(names), tuple(Operand(*o) for o in operands), size, link, ends,
-        falls, barrier, functions, tuple((text, answer) for text, answer in path),
+        falls, calls, barrier, functions, tuple((text, answer) for text, answer in path),
     )  # fmt: skip
 
 
@@ -203,10 +205,17 @@ def finish_form(
     collector.read(function)
     operands, size = collector.place()
     leaves = any(i.op in _LEAVING for i in function.insts())
+    calls = any(_is_call(i) for i in function.insts())
     return Form(
-        function.name, row, names, operands, size, collector.link, leaves, falls, barrier,
-        functions, function=function,
+        function.name, row, names, operands, size, collector.link, leaves, falls, calls,
+        barrier, functions, function=function,
     )  # fmt: skip
+
+
+def _is_call(inst: Value) -> bool:
+    if inst.op is ops.GOTO:
+        return bool(inst.imm[1] == "call")
+    return inst.op is ops.JUMP and bool(inst.imm == "call")
 
 
 _LEAVING = (ops.GOTO, ops.JUMP, ops.ASK)

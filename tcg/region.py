@@ -12,8 +12,9 @@ from typing import NamedTuple
 from tcg import ops
 from tcg.build import Builder
 from tcg.frontend import Frontend
-from tcg.ir import Block, Function, Value
-from tcg.types import I1, VOID
+from tcg.ir import LOCAL_OFFSET, Block, Function, Value
+from tcg.state import Slot
+from tcg.types import I1, I32, VOID
 
 
 class RegionBlock(NamedTuple):
@@ -32,17 +33,37 @@ def block_label(pc: int) -> str:
     return f"b_{pc:x}"
 
 
+ENTRY = Slot("entry", I32, LOCAL_OFFSET)
+"""The local that tells a region of several entries which one it was entered by, from 0."""
+
+
 def build_region(
-    frontend: Frontend, blocks: Sequence[RegionBlock], with_text: bool = False
+    frontend: Frontend, blocks: Sequence[RegionBlock], entries: int = 1, with_text: bool = False
 ) -> Function:
-    """Lift `blocks`, the first of which is the entry; `with_text` adds the disassembly."""
+    """Lift `blocks`, the first `entries` of which are entered from outside.
+
+    `with_text` adds the disassembly.
+    """
     region = Function("region", f"R_{blocks[0].pc:x}")
     b = frontend.new_builder(region)
     region.blocks.clear()
+    if entries > 1:
+        _choose_entry(b, [block_label(block.pc) for block in blocks[:entries]])
     for block in blocks:
         _lift_block(frontend, b, block, with_text)
     _connect(region, b, {block.pc for block in blocks})
     return region
+
+
+def _choose_entry(b: Builder, labels: Sequence[str]) -> None:
+    """Start with a branch to the entry that the local ENTRY says."""
+    b.open(Block("enter"))
+    which = b.get(ENTRY)
+    for number, label in enumerate(labels[1:], 1):
+        rest = Block(f"enter{number}")
+        b.cbr(which.eq(number), Block(label), rest)
+        b.open(rest)
+    b.br(Block(labels[0]))
 
 
 def _lift_block(frontend: Frontend, b: Builder, block: RegionBlock, with_text: bool) -> None:

@@ -74,7 +74,7 @@ class Translator:
             self.maker.make_handlers(list(missing.values()))
         if self.on_translated is not None:
             self.on_translated(pc, code[: decoded.size])
-        return self._write(code[: decoded.size], decoded)
+        return self._write(pc, code[: decoded.size], decoded)
 
     def _decode(self, pc: int, code: bytes) -> Decoded:
         decoded = Decoded()
@@ -113,7 +113,7 @@ class Translator:
             if len(seen) < LOOK_AHEAD_BLOCKS:
                 waiting += fresh
 
-    def _write(self, code: bytes, decoded: Decoded) -> Translation:
+    def _write(self, pc: int, code: bytes, decoded: Decoded) -> Translation:
         steps = decoded.steps
         size = sum(step.form.size for step in steps)
         body = self.maker.allocate(size)
@@ -131,9 +131,13 @@ class Translator:
             offsets.append(at)
             pcs.append(step.pc)
             at += form.size
+        returns_to = None
+        if steps[-1].form.calls and not decoded.is_open:
+            returns_to = pc + decoded.size
+            successors.append(returns_to)
         return Translation(
-            body, size, code, offsets, pcs, successors, decoded.barrier, len(steps)
-        )  # fmt: skip
+            body, size, code, offsets, pcs, successors, decoded.barrier, len(steps), returns_to
+        )
 
 
 def _missing(steps: Sequence[Step]) -> dict[str, Form]:

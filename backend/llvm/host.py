@@ -96,6 +96,10 @@ class LlvmBackend:
         """Store four bytes at once."""
         ctypes.c_uint32.from_address(address).value = value
 
+    def read_word(self, address: int) -> int:
+        """Load four bytes."""
+        return ctypes.c_uint32.from_address(address).value
+
     # -- handlers --------------------------------------------------------------------------
 
     def load_handlers(self, forms: Forms) -> None:
@@ -141,18 +145,26 @@ class LlvmBackend:
 
     # -- regions ---------------------------------------------------------------------------
 
+    def _region_key(self, mode: dict[str, Any], pc: int, code: bytes) -> str:
+        flags = f"{self.frontend} {mode['exact']} {mode['parallel']} {pc:x} "
+        return self.cache.key("region", flags.encode() + code)
+
+    def known_region(self, mode: dict[str, Any], pc: int, code: bytes) -> dict[str, Any] | None:
+        """What an earlier run compiled for the block of that code."""
+        import msgpack
+
+        data = self.cache.get(self._region_key(mode, pc, code))
+        if data is None:
+            return None
+        self.statistics["cache_hits"] += 1
+        found: dict[str, Any] = msgpack.unpackb(data)
+        return found
+
     def submit_region(self, request: dict[str, Any], done: Callable[[Any], None]) -> None:
         """Have a region compiled; `done` gets what `install_region` takes, or None."""
         import msgpack
 
         request["frontend"] = self.frontend
-        content = msgpack.packb(request)
-        key = self.cache.key("region", content)
-        known = self.cache.get(key)
-        if known is not None:
-            self.statistics["cache_hits"] += 1
-            done(msgpack.unpackb(known))
-            return
 
         def reply(result: Any, error: str | None) -> None:
             if error is not None:
@@ -161,7 +173,9 @@ class LlvmBackend:
                 return
             self.statistics["worker_seconds"] += result["seconds"]
             if not request["listings"]:
-                self.cache.put(key, msgpack.packb(result))
+                kept = {name: request[name] for name in ("blocks", "entries")}
+                key = self._region_key(request, *request["blocks"][0])
+                self.cache.put(key, msgpack.packb({**kept, "compiled": result}))
             done(result)
 
         self.client.submit("region", request, lambda *got: self._deliver(lambda: reply(*got)))

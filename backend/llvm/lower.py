@@ -14,6 +14,7 @@ from itertools import count
 from tcg import ops
 from tcg.ir import Access, Block, Function, Helper, Value, is_local
 from tcg.ops import Op
+from tcg.passes.graph import reverse_postorder
 from tcg.state import HEADER, JUMP_CACHE_BITS, Head, Slot
 from tcg.types import I1, I8, I32, I64, VOID, Type
 
@@ -142,8 +143,8 @@ class Lowering:
     # -- the walk --------------------------------------------------------------------------
 
     def lower_blocks(self) -> None:
-        """Lower every block in order."""
-        for block in self.function:
+        """Lower every block, each after those that dominate it."""
+        for block in reverse_postorder(self.function):
             self.start_block(block)
             for inst in block.insts:
                 self.lower(inst)

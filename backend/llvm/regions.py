@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 from tcg.passes import optimize
@@ -22,29 +22,36 @@ from backend.llvm.llvmlite_api import Listing, Options
 from backend.llvm.lower import ATTRIBUTES, SIGNATURE, STATE, Declarations, Lowering, finish_module
 from tcg import ops
 from tcg.frontend import Frontend
-from tcg.ir import Block, Function, Value, is_local
-from tcg.region import RegionBlock, build_region
+from tcg.ir import LOCAL_OFFSET, Function, Value, is_local
+from tcg.region import ENTRY, RegionBlock, build_region
 from tcg.state import Reason, Slot
+from tcg.types import I64, Type
 
 
 class RegionLowering(Lowering):
     """Lowers a region with the guest's slots in SSA values."""
 
     def __init__(
-        self, region: Function, declarations: Declarations, pc_shift: int, parallel: bool
+        self,
+        region: Function,
+        declarations: Declarations,
+        pc_shift: int,
+        entries: Sequence[int],
+        parallel: bool,
     ) -> None:
         super().__init__(region, declarations)
         self.pc_shift = pc_shift
-        self.head_pc = int(region.name.removeprefix("R_"), 16)
+        self.entries = entries
         self.volatile = " volatile" if parallel else ""
         self.in_memory = _indexed_slots(region)
-        self.dirty_at = _dirty_slots(region, self.in_memory)
-        self.dirty: set[Slot] = set()
+        self.dirty = _written_slots(region) - self.in_memory
         self.homes: dict[Slot, str] = {}
+        self.leaves_by: set[str] = set()
 
     def text(self) -> str:
         """The region as an LLVM function."""
         self.lower_blocks()
+        self._ways_out()
         self._enter()
         first = next(iter(self.function.blocks))
         return "\n".join((
@@ -65,13 +72,20 @@ class RegionLowering(Lowering):
             value = self.temp(f"load {memory}, ptr {pointer}{STATE}")
             self.line(f"store {memory} {value}, ptr {home}")
         self.set_header("current_rec", "0")
-        self.set_header("current_pc", str(self.head_pc))
+        self.set_header("current_pc", str(self.entries[0]))
+        if len(self.entries) > 1:
+            self._find_entry()
         self.entry += self.lines
         self.lines = body
 
-    def start_block(self, block: Block) -> None:
-        super().start_block(block)
-        self.dirty = set(self.dirty_at[block.label])
+    def _find_entry(self) -> None:
+        """Put the number of the entry whose head we came by into the local ENTRY."""
+        number = "0"
+        for i, pc in enumerate(self.entries[1:], 1):
+            head = self.declarations.external(head_symbol(pc))
+            here = self.temp(f"icmp eq ptr %rec, {head}")
+            number = self.temp(f"select i1 {here}, i32 {i}, i32 {number}")
+        self.line(f"store i32 {number}, ptr {self.locals[ENTRY]}")
 
     def slot_pointer(self, slot: Slot) -> str:
         if is_local(slot) or slot in self.in_memory:
@@ -82,14 +96,44 @@ class RegionLowering(Lowering):
         """Read a slot; what lives on the stack needs no alias scope."""
         self.names[inst] = self.load_slot(self.slot_pointer(inst.imm), inst.type, "")
 
-    def lower_put(self, inst: Value) -> None:
-        """Write a slot, and remember to write it back."""
-        slot: Slot = inst.imm
-        if not is_local(slot) and slot not in self.in_memory:
-            self.dirty.add(slot)
-        super().lower_put(inst)
+    # -- ways out: few and shared, as each of them has to store everything back ----------------
 
-    def write_back(self) -> None:
+    def _exit_local(self, name: str) -> str:
+        return self.local_pointer(Slot(name, I64, LOCAL_OFFSET))
+
+    def _leave_to(self, pc: int) -> None:
+        """Go on at a block outside (or, with an event pending, at any block) by way of its head."""
+        head = self.declarations.external(head_symbol(pc))
+        self.leaves_by.add("exit")
+        self.line(f"store ptr {head}, ptr {self._exit_local('exit_head')}")
+        self.line("br label %exit")
+
+    def _ways_out(self) -> None:
+        if "exit" in self.leaves_by:
+            self._exit()
+        if "exit_jump" in self.leaves_by:
+            self.label("exit_jump")
+            self._write_back()
+            pc = self.temp(f"load i64, ptr {self._exit_local('exit_pc')}")
+            self.look_up(pc, I64, self.pc_shift)
+
+    def _exit(self) -> None:
+        self.label("exit")
+        self._write_back()
+        head = self.temp(f"load ptr, ptr {self._exit_local('exit_head')}")
+        quiet = self._is_quiet()
+        event_label, go_label = self.fresh("event"), self.fresh("go")
+        self.line(f"br i1 {quiet}, label %{go_label}, label %{event_label}, !prof !5")
+        self.label(event_label)
+        self.leave(Reason.EVENT, exit_rec=self.temp(f"ptrtoint ptr {head} to i64"))
+        self.label(go_label)
+        self.tail_call(head)
+
+    def _is_quiet(self) -> str:
+        event = self.temp(f"load volatile i32, ptr {self.header('event')}{STATE}")
+        return self.temp(f"icmp eq i32 {event}, 0")
+
+    def _write_back(self) -> None:
         """Store what may have been written to env."""
         for slot in sorted(self.dirty, key=lambda s: s.offset):
             memory = self.memory_type(slot.type)
@@ -98,59 +142,53 @@ class RegionLowering(Lowering):
             self.line(f"store {memory} {value}, ptr {pointer}{STATE}")
 
     def lower_goto(self, inst: Value) -> None:
-        """Leave for another block through its head; `leave` looks at the event word first."""
-        if inst.imm[1] == "leave":
-            self._poll(inst.imm[0])
-        self.write_back()
-        self.tail_call(self.declarations.external(head_symbol(inst.imm[0])))
+        """Leave for another block."""
+        self._leave_to(inst.imm[0])
 
     def lower_jump(self, inst: Value) -> None:
         """Leave for a computed address."""
-        self.write_back()
         target = inst.args[0]
-        self.look_up(self.operand(target), target.type, self.pc_shift)
+        wide = self.operand(target)
+        if target.type is not I64:
+            wide = self.temp(f"zext {target.type} {wide} to i64")
+        self.leaves_by.add("exit_jump")
+        self.line(f"store i64 {wide}, ptr {self._exit_local('exit_pc')}")
+        self.line("br label %exit_jump")
 
     def lower_raise(self, inst: Value) -> None:
         """Leave with a guest exception."""
         code, pc = inst.imm
-        self.write_back()
+        self._write_back()
         self.leave(Reason.EXCEPTION, exit_info=str(int(code)), exit_pc=str(pc), exit_rec="0")
 
     def lower_ask(self, inst: Value) -> None:
         """Leave for the client."""
         what, next_pc = inst.imm
-        self.write_back()
+        self._write_back()
         self.leave(Reason.ASK, exit_info=str(what), exit_pc=str(next_pc))
 
     def lower_poll(self, inst: Value) -> None:
         """Leave if somebody set the event word."""
-        self._poll(inst.imm)
-
-    def _poll(self, pc: int) -> None:
-        pointer = self.header("event")
-        event = self.temp(f"load volatile i32, ptr {pointer}{STATE}")
-        quiet = self.temp(f"icmp eq i32 {event}, 0")
         event_label, go_label = self.fresh("event"), self.fresh("go")
+        quiet = self._is_quiet()
         self.line(f"br i1 {quiet}, label %{go_label}, label %{event_label}, !prof !5")
         self.label(event_label)
-        self.write_back()
-        self.leave(Reason.EVENT, exit_pc=str(pc), exit_rec="0")
+        self._leave_to(inst.imm)
         self.label(go_label)
 
 
 class ExactRegionLowering(RegionLowering):
     """Lowers a region so that env is exact at every guest memory access."""
 
-    def __init__(self, region: Function, declarations: Declarations, pc_shift: int) -> None:
-        super().__init__(region, declarations, pc_shift, parallel=True)
+    def __init__(
+        self, region: Function, declarations: Declarations, pc_shift: int, entries: Sequence[int]
+    ) -> None:
+        super().__init__(region, declarations, pc_shift, entries, parallel=True)
         self.in_memory = {inst.imm for inst in region.insts() if inst.op in (ops.GET, ops.PUT)}
+        self.dirty = set()
         self.pc = 0
 
-    def start_block(self, block: Block) -> None:
-        super().start_block(block)
-        self.dirty = set()
-
-    def store_slot(self, pointer: str, type_: Any, text: str, volatile: str = "") -> None:
+    def store_slot(self, pointer: str, type_: Type, text: str, volatile: str = "") -> None:
         super().store_slot(pointer, type_, text, " volatile")
 
     def lower_insn(self, inst: Value) -> None:
@@ -168,36 +206,9 @@ def _indexed_slots(region: Function) -> set[Slot]:
     return {slot for file in files for slot in file.slots}
 
 
-def _dirty_slots(region: Function, in_memory: set[Slot]) -> dict[str, set[Slot]]:
-    """For each block, the slots that may have been written when it starts."""
-    written = {
-        block.label: {
-            i.imm
-            for i in block.insts
-            if i.op is ops.PUT and not is_local(i.imm) and i.imm not in in_memory
-        }
-        for block in region
-    }
-    dirty: dict[str, set[Slot]] = {label: set() for label in region.blocks}
-    waiting = list(region.blocks)
-    while waiting:
-        block = region.blocks[waiting.pop()]
-        out = dirty[block.label] | written[block.label]
-        for successor in successors(block):
-            if not out <= dirty[successor]:
-                dirty[successor] |= out
-                waiting.append(successor)
-    return dirty
-
-
-def successors(block: Block) -> Sequence[str]:
-    """The labels of the blocks that may follow inside the function."""
-    last = block.insts[-1]
-    if last.op is ops.BR:
-        return (last.imm,)
-    if last.op is ops.CBR:
-        return tuple(last.imm[:2])
-    return ()
+def _written_slots(region: Function) -> set[Slot]:
+    """The guest slots that the region writes somewhere."""
+    return {i.imm for i in region.insts() if i.op is ops.PUT and not is_local(i.imm)}
 
 
 @cache
@@ -208,28 +219,32 @@ def load_frontend(place: str) -> Frontend:
     return made
 
 
-def region_text(region: Function, pc_shift: int, exact: bool, parallel: bool) -> str:
+def region_text(
+    region: Function, pc_shift: int, entries: Sequence[int], exact: bool, parallel: bool
+) -> str:
     """The LLVM module of a region."""
     declarations = Declarations()
     if exact:
-        lowering: RegionLowering = ExactRegionLowering(region, declarations, pc_shift)
+        lowering: RegionLowering = ExactRegionLowering(region, declarations, pc_shift, entries)
     else:
-        lowering = RegionLowering(region, declarations, pc_shift, parallel)
+        lowering = RegionLowering(region, declarations, pc_shift, entries, parallel)
     return finish_module([lowering.text()], declarations)
 
 
 def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     """The service `region`.
 
-    Request: frontend (`module:class`), blocks ([pc, code bytes] each, the entry first), exact,
+    Request: frontend (`module:class`), blocks ([pc, code bytes] each), how many of them, the first
+    ones, are entries, exact,
     parallel, and which listings are wanted (op, op_opt, llvm, out_asm).  Result: blob (packed),
     symbol, instructions, and the listings by name.
     """
-    started = perf_counter()
+    started = process_time()
     frontend = load_frontend(request["frontend"])
     wanted = set(request.get("listings", ()))
     blocks = [RegionBlock(pc, code) for pc, code in request["blocks"]]
-    region = build_region(frontend, blocks, with_text=bool(wanted))
+    entries = request["entries"]
+    region = build_region(frontend, blocks, entries, with_text=bool(wanted))
     count = sum(1 for inst in region.insts() if inst.op is ops.INSN)
     listings: dict[str, str] = {}
     if "op" in wanted:
@@ -237,7 +252,8 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     optimize(region, request["exact"])
     if "op_opt" in wanted:
         listings["op_opt"] = _print(region)
-    text = region_text(region, frontend.pc_shift, request["exact"], request["parallel"])
+    pcs = [block.pc for block in blocks[:entries]]
+    text = region_text(region, frontend.pc_shift, pcs, request["exact"], request["parallel"])
     if "llvm" in wanted:
         listings["llvm"] = text
     made = compile_module(text, Options(), Listing(assembly="out_asm" in wanted))
@@ -247,7 +263,7 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
         "blob": made.blob.pack(),
         "symbol": region.name,
         "instructions": count,
-        "seconds": perf_counter() - started,
+        "seconds": process_time() - started,
         "listings": listings,
     }
 

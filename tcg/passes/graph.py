@@ -25,19 +25,16 @@ def reverse_postorder(function: Function) -> list[Block]:
         return [entry]
     done: list[Block] = []
     seen = {entry.label}
-    pending: list[Block | None] = [entry]
-    leaving: list[Block] = []
-    while pending:
-        block = pending.pop()
-        if block is None:
-            done.append(leaving.pop())
-            continue
-        pending.append(None)
-        leaving.append(block)
-        for label in successors(block):
-            if label not in seen:
-                seen.add(label)
-                pending.append(blocks[label])
+    path = [(entry, iter(successors(entry)))]
+    while path:
+        block, labels = path[-1]
+        label = next((one for one in labels if one not in seen), None)
+        if label is None:
+            done.append(block)
+            path.pop()
+        else:
+            seen.add(label)
+            path.append((blocks[label], iter(successors(blocks[label]))))
     done.reverse()
     return done
 

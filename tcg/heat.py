@@ -1,0 +1,287 @@
+"""Hot blocks: which to compile together, and what becomes of the result.
+
+A block that was entered often grows a region along static successors that were executed too.  A
+region may have several *entries*: its first block, and the places where calls that leave it come
+back.  While it is being compiled its blocks run on in handlers and do not count; afterwards the
+entries' heads lead to it.  A block that is inside and still often entered from outside becomes
+one more entry of the region, which is then compiled anew, rather than a copy of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tcg.backend import Backend, OutOfCodeSpace
+from tcg.blocks import Block, BlockTable, Region, Translation
+from tcg.faults import GuestFault
+from tcg.log import Log
+from tcg.state import Head
+from tcg.world import World
+
+NEVER = 0x7FFFFFFF
+REGION_INSTRUCTIONS = 400
+REGION_BLOCKS = 80
+REGION_ENTRIES = 12
+WARM_ENTRIES = 8
+"""Entries that a block must have had to be taken into another one's region."""
+COVERED_ENTRIES = 20_000
+"""Entries of a block, other than through the region it is part of, before it becomes an entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A region that is asked for: its blocks, the entries first."""
+
+    entries: tuple[Block, ...]
+    members: tuple[Block, ...]
+    translations: tuple[Translation, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Nothing that the region was made from has changed."""
+        return all(b.translation is t for b, t in zip(self.members, self.translations, strict=True))
+
+
+class Heat:
+    """Grows regions and installs them.  Everything is called with the world's lock held."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        table: BlockTable,
+        world: World,
+        log: Log,
+        listings: Sequence[str],
+        hot_entries: int,
+    ) -> None:
+        self.backend = backend
+        self.table = table
+        self.world = world
+        self.log = log
+        self.listings = list(listings)
+        self.hot_entries = hot_entries
+        self.exact = False
+        self.parallel = False
+        self.statistics = {"regions": 0, "region_instructions": 0}
+        self.translate: Callable[[int], Block]
+        self.head_at: Callable[[int], int]
+        self._epoch = 0
+        self._regions: dict[Region, None] = {}
+        self._dead: list[Any] = []
+
+    # -- counting --------------------------------------------------------------------------
+
+    def cool(self, block: Block) -> None:
+        """A block with a translation and no region starts to count."""
+        counts = self.hot_entries and block.translation and block.translation.barrier != 0
+        self._count(block, self.hot_entries)
+        native = self.backend.native["h_count" if counts else "h_body"]
+        self.backend.write_pointer(block.head + Head.CODE, native)
+
+    def _count(self, block: Block, entries: int) -> None:
+        self.backend.write_word(block.head + Head.COUNTER, entries)
+
+    def heat(self, block: Block) -> None:
+        """A block's counter ran out."""
+        self._count(block, NEVER)
+        if block.is_pending or block.translation is None or block.region is not None:
+            return
+        outer = next((r for r in block.member_of if len(r.entries) < REGION_ENTRIES), None)
+        if outer is not None:
+            self._request(self._plan((*outer.entries, block), outer.members))
+        elif not self._reuse(block):
+            members = self._grow(block)
+            self._request(self._plan((block, *_return_entries(members)), members))
+
+    def _plan(self, entries: Sequence[Block], members: Sequence[Block]) -> Plan:
+        first = tuple(dict.fromkeys(entries))[:REGION_ENTRIES]
+        ordered = tuple(dict.fromkeys((*first, *members)))
+        return Plan(first, ordered, tuple(_translation(block) for block in ordered))
+
+    # -- growing ---------------------------------------------------------------------------
+
+    def _grow(self, head: Block) -> list[Block]:
+        """Breadth first along successors that have been executed, up to a limit."""
+        members, seen = [head], {head}
+        count = _translation(head).instructions
+        for block in members:
+            for other in self._neighbours(_translation(block)):
+                if other in seen or len(members) >= REGION_BLOCKS:
+                    continue
+                size = _translation(other).instructions
+                if count + size <= REGION_INSTRUCTIONS:
+                    seen.add(other)
+                    members.append(other)
+                    count += size
+        return members
+
+    def _neighbours(self, translation: Translation) -> Iterator[Block]:
+        if translation.barrier is not None:
+            return
+        for pc in translation.successors:
+            block = self.table.by_pc.get(pc)
+            if block is not None and self._may_join(block):
+                yield block
+
+    def _may_join(self, block: Block) -> bool:
+        if block.translation is None or block.translation.barrier == 0:
+            return False
+        if block.region is not None or block.is_pending or block.member_of:
+            return True
+        left = self.backend.read_word(block.head + Head.COUNTER)
+        return self.hot_entries - left >= min(WARM_ENTRIES, self.hot_entries)
+
+    # -- asking ----------------------------------------------------------------------------
+
+    def _mode(self) -> dict[str, Any]:
+        return {"exact": self.exact, "parallel": self.parallel}
+
+    def _reuse(self, head: Block) -> bool:
+        """Install what an earlier run compiled for this head, if the guest's code is the same."""
+        if self.listings:
+            return False
+        found = self.backend.known_region(self._mode(), head.pc, _code(head))
+        if found is None:
+            return False
+        try:
+            members = [self.translate(pc) for pc, _ in found["blocks"]]
+        except GuestFault:
+            return False
+        if any(_code(b) != code for b, (_, code) in zip(members, found["blocks"], strict=True)):
+            return False
+        plan = self._plan(members[: found["entries"]], members)
+        if plan.members != tuple(members):
+            return False
+        self._install(plan, found["compiled"])
+        return True
+
+    def _request(self, plan: Plan) -> None:
+        for block in plan.members:
+            block.is_pending = True
+            self._count(block, NEVER)
+        epoch = self._epoch
+        request = {
+            **self._mode(),
+            "blocks": [(block.pc, _code(block)) for block in plan.members],
+            "entries": len(plan.entries),
+            "listings": self.listings,
+        }
+
+        def done(compiled: Any) -> None:
+            with self.world.lock:
+                for block in plan.members:
+                    block.is_pending = False
+                if compiled is not None and epoch == self._epoch and plan.is_current:
+                    self._install(plan, compiled)
+                else:
+                    self._give_up(plan, compiled is None)
+
+        self.backend.submit_region(request, done)
+
+    def _give_up(self, plan: Plan, is_error: bool) -> None:
+        for block in plan.members:
+            if block.region is None:
+                is_hopeless = is_error and block is plan.entries[0]
+                self._count(block, NEVER if is_hopeless else self.hot_entries)
+
+    # -- installing ------------------------------------------------------------------------
+
+    def _install(self, plan: Plan, compiled: Any) -> None:
+        handle, address = self._place(compiled)
+        region = Region(list(plan.entries), plan.members, handle)
+        self._regions[region] = None
+        for block in plan.members:
+            block.member_of.add(region)
+            if block.region is None:
+                self._count(block, COVERED_ENTRIES)
+        for block in plan.entries:
+            self._leave_region(block)
+            block.region = region
+            self.backend.write_pointer(block.head + Head.CODE, address)
+        self.statistics["regions"] += 1
+        self.statistics["region_instructions"] += compiled["instructions"]
+        for item, text in compiled["listings"].items():
+            self.log.write(item, text, plan.entries[0].pc)
+
+    def _place(self, compiled: Any) -> tuple[Any, int]:
+        try:
+            return self.backend.install_region(compiled, self.head_at)
+        except OutOfCodeSpace:
+            with self.world.stop():
+                self._evict()
+            return self.backend.install_region(compiled, self.head_at)
+
+    def _leave_region(self, block: Block) -> None:
+        """The block is going to be an entry of another region."""
+        old = block.region
+        if old is not None:
+            old.entries.remove(block)
+            if not old.entries:
+                self.drop(old)
+
+    def _evict(self) -> None:
+        """Drop the older half of the regions; they come back if they are still hot."""
+        for region in list(self._regions)[: len(self._regions) // 2 + 1]:
+            self.drop(region)
+        self.collect()
+
+    # -- dropping --------------------------------------------------------------------------
+
+    def drop(self, region: Region) -> None:
+        """The region is not to be entered any more."""
+        if region not in self._regions:
+            return
+        del self._regions[region]
+        self._dead.append(region.handle)
+        for block in region.members:
+            block.member_of.discard(region)
+        for block in region.entries:
+            block.region = None
+            if block.translation is not None:
+                self.cool(block)
+
+    def drop_all(self) -> None:
+        """Regions must be made anew, in another mode."""
+        self._epoch += 1
+        for region in list(self._regions):
+            self.drop(region)
+
+    def collect(self) -> None:
+        """Give the memory of dropped regions back.  Only while the world is stopped."""
+        for handle in self._dead:
+            self.backend.release_region(handle)
+        self._dead.clear()
+
+    def after_fork_in_child(self) -> None:
+        """What the parent asked its worker for will not come here."""
+        self._epoch += 1
+        for block in self.table.by_pc.values():
+            if block.is_pending:
+                block.is_pending = False
+                if block.region is None and block.translation is not None:
+                    self.cool(block)
+
+
+def _translation(block: Block) -> Translation:
+    assert block.translation is not None
+    return block.translation
+
+
+def _code(block: Block) -> bytes:
+    """What a region takes of a block: its code, up to the first barrier."""
+    translation = _translation(block)
+    return translation.code[: translation.barrier]
+
+
+def _return_entries(members: Sequence[Block]) -> Iterator[Block]:
+    """The members that calls out of the region come back to."""
+    by_pc = {block.pc: block for block in members}
+    for block in members:
+        translation = _translation(block)
+        following = translation.returns_to
+        if following in by_pc and not any(
+            pc in by_pc for pc in translation.successors if pc != following
+        ):
+            yield by_pc[following]

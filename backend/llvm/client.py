@@ -26,6 +26,8 @@ FIRST_FD = 1000
 
 CLONE_VM, CLONE_VFORK, WCLONE = 0x100, 0x4000, 0x80000000
 STACK_BYTES = 1 << 18
+SYS_RT_SIGPROCMASK = 14
+ALL_SIGNALS = b"\xff" * 8
 
 URGENT, USUAL = 0, 10
 """Priorities: a guest thread waits; nobody waits."""
@@ -181,12 +183,19 @@ def _launch(command: str) -> None:
     system = ctypes.cast(libc.system, ctypes.c_void_p)
     text = ctypes.c_char_p(command.encode())
     # It shares our memory and our signal handlers' data: no handler may run in it.
-    mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    mask = _exchange_mask(libc, ALL_SIGNALS)
     try:
         pid = libc.clone(system, ctypes.c_void_p(top), CLONE_VM | CLONE_VFORK, text)
         error = ctypes.get_errno()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _exchange_mask(libc, mask)
     if pid < 0:
         raise OSError(error, f"cannot start the compile worker: {os.strerror(error)}")
     libc.waitpid(pid, None, ctypes.c_int(WCLONE - (1 << 32)))
+
+
+def _exchange_mask(libc: ctypes.CDLL, mask: bytes) -> bytes:
+    """Set this thread's signal mask, 32 and 33 included; gives the one before."""
+    old = ctypes.create_string_buffer(len(mask))
+    libc.syscall(SYS_RT_SIGPROCMASK, signal.SIG_SETMASK, mask, old, ctypes.c_long(len(mask)))
+    return old.raw

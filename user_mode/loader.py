@@ -217,7 +217,8 @@ def place(memory: GuestMemory, file: ElfFile, base: int) -> _Placed:
         bias = _room(memory, page_up(end) - first, base, _alignment(segments)) - first
     for segment in segments:
         _map_segment(memory, file, segment, bias)
-    return _Placed(bias, file.entry + bias, _headers(file, segments, bias), end + bias)
+    entry = (file.entry + bias) & ((1 << file.machine.bits) - 1)
+    return _Placed(bias, entry, _headers(file, segments, bias), end + bias)
 
 
 def _alignment(segments: Sequence[Segment]) -> int:
@@ -327,8 +328,10 @@ def _addresses(strings: Sequence[bytes], start: int) -> list[int]:
 
 
 def _words(numbers: Sequence[int], size: int, order: str) -> bytes:
+    """Guest words; numbers wrap as the kernel's own would."""
     letters = f"{'>' if order == 'big' else '<'}{len(numbers)}{'I' if size == 4 else 'Q'}"
-    return struct.pack(letters, *numbers)
+    mask = (1 << 8 * size) - 1
+    return struct.pack(letters, *(number & mask for number in numbers))
 
 
 def auxiliary_vector(abi: ProgramAbi, facts: Mapping[int, int]) -> list[int]:

@@ -77,6 +77,7 @@ class GuestMemory(GuestPages):
         self.stack_limit = 8 << 20
         """RLIMIT_STACK: how large an area grows that grows when touched below."""
         self.areas = AreaMap()
+        self._shared_files = 0
         self.start_brk = self._brk = 0
 
     # -- mmap(2) and munmap(2) -------------------------------------------------------------
@@ -96,7 +97,7 @@ class GuestMemory(GuestPages):
             raise Errno(EINVAL)
         if not flags & MAP_ANONYMOUS:
             _status(fd)
-        if not length or flags & MAP_TYPE not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE):
+        if not length:
             raise Errno(EINVAL)
         prot &= 7
         if self.read_implies_exec and prot & PROT_READ:
@@ -105,6 +106,8 @@ class GuestMemory(GuestPages):
             length = page_up(length)
             self._check_limit(length)
             start = self._place(address, length, flags)
+            if flags & MAP_TYPE not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE):
+                raise Errno(EINVAL)
             self._map(start, length, prot, flags, fd, offset, name)
         return start
 
@@ -171,9 +174,8 @@ class GuestMemory(GuestPages):
     ) -> Area:
         kept = flags & _AREA_FLAGS
         if flags & MAP_ANONYMOUS:
-            if flags & MAP_SHARED and not name:
-                name = "/dev/zero (deleted)"
-            return Area(start, end, prot, kept, name=name)
+            file = self._new_shared_file() if flags & MAP_SHARED else None
+            return Area(start, end, prot, kept, file, name=name)
         status = _status(fd)
         if prot & PROT_EXEC and os.fstatvfs(fd).f_flag & os.ST_NOEXEC:
             raise Errno(EPERM)
@@ -184,6 +186,11 @@ class GuestMemory(GuestPages):
         path = os.fsencode(os.readlink(f"/proc/self/fd/{fd}"))
         file = MappedFile(path, status.st_dev, status.st_ino)
         return Area(start, end, prot, kept, file, offset, plain=plain)
+
+    def _new_shared_file(self) -> MappedFile:
+        """What stands behind shared memory: as in Linux, a file of its own that has no name."""
+        self._shared_files += 1
+        return MappedFile(b"/dev/zero (deleted)", 1, self._shared_files)
 
     def _insert(self, area: Area) -> None:
         self.areas.insert(area)
@@ -335,14 +342,15 @@ class GuestMemory(GuestPages):
             or (new < old + old_length and old < new + new_length)
         ):
             raise Errno(EINVAL)
+        area = self._remappable(old, min(old_length, new_length))
+        if flags & MREMAP_DONTUNMAP and (area.file or area.is_shared):
+            raise Errno(EINVAL)
         if flags & MREMAP_FIXED:
             self._unmap(new, new + new_length)
         if old_length > new_length:
             self._unmap(old + new_length, old + old_length)
             old_length = new_length
-        area = self._remappable(old, old_length)
-        if flags & MREMAP_DONTUNMAP and (area.file or area.is_shared):
-            raise Errno(EINVAL)
+        area = self._remappable(old, old_length)  # Unmapping the target may have taken it away.
         if not flags & MREMAP_FIXED:
             new = self._place(new, new_length, 0)
         self._move(area, old_length, new, new_length, keep=bool(flags & MREMAP_DONTUNMAP))
@@ -352,7 +360,8 @@ class GuestMemory(GuestPages):
         if self.areas.find(old) is None:
             raise Errno(EFAULT)
         if old_length >= new_length:
-            self._unmap(old + new_length, old + old_length)
+            if old_length > new_length:
+                self._unmap(old + new_length, old + old_length)
             return old
         area = self._remappable(old, old_length)
         self._check_limit(new_length - old_length)

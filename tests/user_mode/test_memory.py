@@ -230,7 +230,7 @@ def test_maps_lines_are_those_of_a_32_bit_linux(memory: GuestMemory) -> None:
     memory.mmap(0x40000000, PAGE, R | X, ANON | MAP_FIXED)
     assert memory.maps().decode() == (
         "20000000-20001000 rw-p 00000000 00:00 0          [heap]\n"
-        "30000000-30001000 ---s 00000000 00:00 0          /dev/zero (deleted)\n"
+        "30000000-30001000 ---s 00000000 00:01 1          /dev/zero (deleted)\n"
         "40000000-40001000 r-xp 00000000 00:00 0 \n"
     )
 

@@ -28,6 +28,11 @@ from tcg.state import Reason, Slot
 from tcg.types import I64, Type
 
 
+EXIT_HEAD = Slot("exit_head", I64, LOCAL_OFFSET)
+EXIT_PC = Slot("exit_pc", I64, LOCAL_OFFSET)
+"""The locals that carry where to go on to the shared ways out."""
+
+
 class RegionLowering(Lowering):
     """Lowers a region with the guest's slots in SSA values."""
 
@@ -98,14 +103,11 @@ class RegionLowering(Lowering):
 
     # -- ways out: few and shared, as each of them has to store everything back ----------------
 
-    def _exit_local(self, name: str) -> str:
-        return self.local_pointer(Slot(name, I64, LOCAL_OFFSET))
-
     def _leave_to(self, pc: int) -> None:
         """Go on at a block outside (or, with an event pending, at any block) by way of its head."""
         head = self.declarations.external(head_symbol(pc))
         self.leaves_by.add("exit")
-        self.line(f"store ptr {head}, ptr {self._exit_local('exit_head')}")
+        self.line(f"store ptr {head}, ptr {self.local_pointer(EXIT_HEAD)}")
         self.line("br label %exit")
 
     def _ways_out(self) -> None:
@@ -114,13 +116,13 @@ class RegionLowering(Lowering):
         if "exit_jump" in self.leaves_by:
             self.label("exit_jump")
             self._write_back()
-            pc = self.temp(f"load i64, ptr {self._exit_local('exit_pc')}")
+            pc = self.temp(f"load i64, ptr {self.local_pointer(EXIT_PC)}")
             self.look_up(pc, I64, self.pc_shift)
 
     def _exit(self) -> None:
         self.label("exit")
         self._write_back()
-        head = self.temp(f"load ptr, ptr {self._exit_local('exit_head')}")
+        head = self.temp(f"load ptr, ptr {self.local_pointer(EXIT_HEAD)}")
         quiet = self._is_quiet()
         event_label, go_label = self.fresh("event"), self.fresh("go")
         self.line(f"br i1 {quiet}, label %{go_label}, label %{event_label}, !prof !5")
@@ -152,7 +154,7 @@ class RegionLowering(Lowering):
         if target.type is not I64:
             wide = self.temp(f"zext {target.type} {wide} to i64")
         self.leaves_by.add("exit_jump")
-        self.line(f"store i64 {wide}, ptr {self._exit_local('exit_pc')}")
+        self.line(f"store i64 {wide}, ptr {self.local_pointer(EXIT_PC)}")
         self.line("br label %exit_jump")
 
     def lower_raise(self, inst: Value) -> None:

@@ -29,6 +29,7 @@ from tests.frontends.ppc.machines import (
     UnicornMachine,
 )
 
+NOP = generate.NOP
 STOP = SC.to_bytes(4, "big")
 SEQUENCE = 48
 
@@ -97,9 +98,9 @@ class Fuzzer:
                 return
             at = self._first_difference(code, before, memory)
             if at:
-                reached, _ = self._both(code[: 4 * at], before, memory)
+                reached, _ = self._both(code[: 4 * at] + NOP, before, memory)
                 code, before, memory = code[4 * at :], reached.registers, reached.memory
-            ours, theirs = self._both(code[:4], before, memory)
+            ours, theirs = self._both(code[:4] + NOP, before, memory)
             self._judge(code[:4], before, ours, theirs)
             if _is_branch(code):
                 return
@@ -109,11 +110,14 @@ class Fuzzer:
         return run(self.ours, code, before, memory), run(self.theirs, code, before, memory)
 
     def _first_difference(self, code: bytes, before: State, memory: bytes) -> int:
-        """The number of the first instruction whose result differs."""
+        """The number of the first instruction whose result differs.
+
+        A `nop` behind each part is there for a branch at its end to skip.
+        """
         equal, different = 0, len(code) // 4
         while different - equal > 1:
             middle = (equal + different) // 2
-            ours, theirs = self._both(code[: 4 * middle], before, memory)
+            ours, theirs = self._both(code[: 4 * middle] + NOP, before, memory)
             if ours == theirs:
                 equal = middle
             else:

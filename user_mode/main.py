@@ -1,8 +1,8 @@
 """The commands `qemupy-<guest>`: read the command line, build a process, run it.
 
 What goes wrong before the program runs is the user's to mend: one line on stderr, and an exit
-status as a shell would give it.  What goes wrong inside the emulator is one line too; QEMUPY_DEBUG=1
-shows where it happened.
+status as a shell would give it.  What goes wrong inside the emulator is one line too, and
+QEMUPY_DEBUG=1 shows where it happened.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ def main(guest: Guest, argv: Sequence[str], environ: Mapping[str, str]) -> int:
         settings = read_options(argv, environ)
         if _show_something(guest, settings):
             return 0
-        _watch_threads(guest, environ)
         _run(guest, settings, environ)
         return 0
     except UserError as error:
@@ -85,6 +84,7 @@ def _run(guest: Guest, settings: Settings, environ: Mapping[str, str]) -> None:
     image = None if _is_script(path) else loader.open(path)
     process = guest.build(settings, loader, log, environ)
     program = _program(process, settings, path, is_script=image is None)
+    _watch_threads(guest, environ)
     _start(process, image or loader.open(program.path), program)
 
 

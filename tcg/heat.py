@@ -154,6 +154,7 @@ class Heat:
         plan = self._plan(members[: found["entries"]], members)
         if plan.members != tuple(members):
             return False
+        self._note(plan, "found")
         self._install(plan, found["compiled"])
         return True
 
@@ -161,6 +162,7 @@ class Heat:
         for block in plan.members:
             block.is_pending = True
             self._count(block, NEVER)
+        self._note(plan, "asked for")
         epoch = self._epoch
         request = {
             **self._mode(),
@@ -179,6 +181,13 @@ class Heat:
                     self._give_up(plan, compiled is None)
 
         self.backend.submit_region(request, done)
+
+    def _note(self, plan: Plan, what: str) -> None:
+        if self.log.wants("jit"):
+            entries = ", ".join(f"{block.pc:#x}" for block in plan.entries)
+            size = sum(t.instructions for t in plan.translations)
+            text = f"region {what}: {len(plan.members)} blocks, {size} instructions, entered at {entries}\n"
+            self.log.write("jit", text, plan.entries[0].pc)
 
     def _give_up(self, plan: Plan, is_error: bool) -> None:
         for block in plan.members:

@@ -23,10 +23,10 @@ from tcg.world import World
 NEVER = 0x7FFFFFFF
 REGION_INSTRUCTIONS = 400
 REGION_BLOCKS = 80
-REGION_ENTRIES = 12
+REGION_ENTRIES = 32
 WARM_ENTRIES = 8
 """Entries that a block must have had to be taken into another one's region."""
-COVERED_ENTRIES = 20_000
+COVERED_ENTRIES = 100_000
 """Entries of a block, other than through the region it is part of, before it becomes an entry."""
 
 
@@ -90,10 +90,16 @@ class Heat:
             return
         outer = next((r for r in block.member_of if len(r.entries) < REGION_ENTRIES), None)
         if outer is not None:
-            self._request(self._plan((*outer.entries, block), outer.members))
+            also = (other for other in outer.members if self._is_busy(other))
+            self._request(self._plan((*outer.entries, block, *also), outer.members))
         elif not self._reuse(block):
             members = self._grow(block)
-            self._request(self._plan((block, *_return_entries(members)), members))
+            self._request(self._plan((block, *_likely_entries(members)), members))
+
+    def _is_busy(self, block: Block) -> bool:
+        """A covered block that is on its way to become an entry too."""
+        left = self.backend.read_word(block.head + Head.COUNTER)
+        return block.region is None and left < COVERED_ENTRIES // 2
 
     def _plan(self, entries: Sequence[Block], members: Sequence[Block]) -> Plan:
         first = tuple(dict.fromkeys(entries))[:REGION_ENTRIES]
@@ -284,13 +290,10 @@ def _code(block: Block) -> bytes:
     return translation.code[: translation.barrier]
 
 
-def _return_entries(members: Sequence[Block]) -> Iterator[Block]:
-    """The members that calls out of the region come back to."""
+def _likely_entries(members: Sequence[Block]) -> Iterator[Block]:
+    """The members that others are likely to come to: where calls lead, and where they come back."""
     by_pc = {block.pc: block for block in members}
     for block in members:
         translation = _translation(block)
-        following = translation.returns_to
-        if following in by_pc and not any(
-            pc in by_pc for pc in translation.successors if pc != following
-        ):
-            yield by_pc[following]
+        if translation.returns_to is not None:
+            yield from (by_pc[pc] for pc in translation.successors if pc in by_pc)

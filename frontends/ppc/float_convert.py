@@ -88,6 +88,8 @@ def fctiwz(c: Ppc, frt: Field, frb: Field, rc: Field) -> None:
 def fctiw(c: Ppc, frt: Field, frb: Field, rc: Field) -> None:
     """(frT)32:63 <- (frB) rounded as RN says"""
     operand = c.fpr[frb]
-    # What is out of range must not be rounded: that could set XX.
-    rounded = c.select(is_in_range(c, operand), operand, c.const(F64, 0)).frint()
+    # What is out of range must not be rounded, as that could set XX.  It is a zero of its own sign
+    # and not simply 0, as LLVM would then round first and select after.
+    zero = (operand.bitcast(I64) & nan.SIGN).bitcast(F64)
+    rounded = c.select(is_in_range(c, operand), operand, zero).frint()
     convert(c, frt, operand, rounded, c.fpscr & bits.RN, rc)

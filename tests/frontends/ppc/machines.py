@@ -6,6 +6,8 @@ Registers go by name: r0 to r31, f0 to f31 (as bits), lr, ctr, cr, xer, fpscr, p
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
@@ -86,7 +88,9 @@ class Runner(Protocol):
 class OurMachine:
     """One of our engines.  An `sc` behind the code stops it."""
 
-    def __init__(self, frontend: PpcFrontend, memory: FlatMemory, engine: Runner) -> None:
+    def __init__(
+        self, frontend: PpcFrontend, memory: FlatMemory | NativeMemory, engine: Runner
+    ) -> None:
         self.frontend = frontend
         self.memory = memory
         self.engine = engine
@@ -145,7 +149,48 @@ def interp() -> OurMachine:
     return OurMachine(frontend, memory, Interpreter(frontend, memory, Log()))
 
 
-ENGINES = {"interp": interp}
+class NativeMemory:
+    """The two areas in a guest address space as programs have it."""
+
+    def __init__(self) -> None:
+        from user_mode.areas import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE
+        from user_mode.memory import GuestMemory
+
+        self.guest = GuestMemory(1 << 32, ">", 0xC000_0000)
+        for start, size in ((CODE, CODE_SIZE), (DATA, DATA_SIZE)):
+            self.guest.mmap(start, size, 7, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+
+    def read(self, address: int, size: int) -> bytes:
+        return self.guest.read(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        self.guest.write(address, data)
+
+
+def native(jit: bool) -> OurMachine:
+    """Native code: handlers alone, or handlers and regions."""
+    from backend.llvm.cache import open_cache
+    from backend.llvm.host import LlvmBackend
+    from tcg.engine import Engine, EngineOptions
+
+    frontend, memory, log = PpcFrontend(), NativeMemory(), Log()
+    where = "frontends.ppc.frontend:PpcFrontend"
+    backend = LlvmBackend(where, frontend.pc_shift, open_cache(os.environ), log)
+    backend.runtime.catch_faults()
+    options = EngineOptions(jit, hot_entries=HOT_ENTRIES)
+    engine = Engine(frontend, memory.guest, backend, options, log)
+    memory.guest.code_changed = engine.invalidate
+    return OurMachine(frontend, memory, engine)
+
+
+HOT_ENTRIES = 2
+"""Entries of a block before it is compiled: nothing here runs often."""
+
+ENGINES: dict[str, Callable[[], OurMachine]] = {
+    "interp": interp,
+    "threaded": lambda: native(jit=False),
+    "jit": lambda: native(jit=True),
+}
 """How to make our machines, by the name of their engine."""
 
 

@@ -1,4 +1,4 @@
-"""Every instruction, by lines of text (see lines.py), on every engine and on unicorn's processor."""
+"""Every instruction, by lines of text (lines.py), on every engine and on unicorn's processor."""
 
 from __future__ import annotations
 

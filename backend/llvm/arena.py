@@ -154,7 +154,8 @@ class HostArena:
                 continue
             distance = value - address - offset
             if not -REACH <= distance < REACH:
-                raise LinkError(f"{symbol} at {value:#x} is out of reach of code at {address:#x}")
+                target = targets[symbol]
+                raise LinkError(f"{symbol} at {target:#x} is out of reach of code at {address:#x}")
             _REL32.pack_into(view, start + offset, distance)
 
     def free(self, code: Code) -> None:

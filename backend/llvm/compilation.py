@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -72,6 +73,6 @@ def serve_compile(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def serve_version(_request: object) -> str:
-    """The service `version`: what compiles here, and for which CPU."""
-    return f"{version()} {host_compiler().cpu}"
+def serve_version(_request: object) -> dict[str, str | int]:
+    """The service `version`: what compiles here (llvm, cpu), and in which process (pid)."""
+    return {"llvm": version(), "cpu": host_compiler().cpu, "pid": os.getpid()}

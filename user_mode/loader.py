@@ -16,7 +16,7 @@ import errno
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from user_mode.areas import (
     MAP_ANONYMOUS,
@@ -45,8 +45,7 @@ AT_PLATFORM, AT_HWCAP, AT_CLKTCK, AT_SECURE = 15, 16, 17, 23
 AT_BASE_PLATFORM, AT_RANDOM, AT_HWCAP2, AT_EXECFN = 24, 25, 26, 31
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramAbi:
+class ProgramAbi(NamedTuple):
     """What Linux on one machine decides about programs at their start."""
 
     machine: Machine
@@ -63,8 +62,7 @@ class ProgramAbi:
     """ARCH_DLINFO: the entries of the auxiliary vector that come first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """A program whose files are open and checked, ready to be loaded."""
 
     program: ElfFile
@@ -77,8 +75,7 @@ class Image:
             self.interpreter.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """A loaded program before its first instruction."""
 
     pc: int
@@ -87,8 +84,7 @@ class Start:
     """The auxiliary vector as it is in memory: what /proc/self/auxv shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(NamedTuple):
     """Where a file was loaded: entry, program headers, end, and what was added to addresses."""
 
     bias: int

@@ -7,17 +7,18 @@ QEMUPY_DEBUG=1 shows where it happened.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tcg.log import Log, LogError
-from user_mode.build import PPC, Guest
 from user_mode.errors import Errno, UserError
 from user_mode.options import Settings, environment, read_options
 
 if TYPE_CHECKING:
+    from tcg.log import Log
+    from user_mode.build import Guest
     from user_mode.execve import Program
     from user_mode.loader import Image
     from user_mode.process import Process
@@ -28,6 +29,9 @@ INTERNAL_ERROR = 70
 
 def ppc() -> int:
     """The command qemupy-ppc."""
+    gc.disable()  # What starting makes stays to the end: looking for garbage in it takes 10 ms.
+    from user_mode.build import PPC
+
     return main(PPC, sys.argv[1:], os.environ)
 
 
@@ -95,11 +99,15 @@ def _start(process: Process, image: Image, program: Program) -> None:
     start(thread, image, program)
     if process.log.wants("page"):
         process.log.write("page", process.memory.maps().decode(errors="replace"))
+    gc.freeze()
+    gc.enable()
     process.serve(thread)
 
 
 def open_log(settings: Settings) -> Log:
     """The log that -d, -D, -dfilter and -strace ask for."""
+    from tcg.log import Log, LogError
+
     try:
         log = Log.parse(settings.log_items, settings.log_filter, settings.log_file)
     except LogError as error:

@@ -8,18 +8,18 @@ SIGCHLD, list its descriptors, stop its process group.  So the worker is nobody'
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
-import shlex
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.llvm.wire import Wire
+
+if TYPE_CHECKING:
+    import socket  # at run time it is imported with the first request: a warm start has none
 
 FIRST_FD = 1000
 """Our own descriptors lie from here on, out of the guest's way."""
@@ -97,6 +97,8 @@ class Client:
             wire.send((self._count, priority, service, argument))
 
     def _start(self) -> Wire:
+        import socket
+
         ours, theirs = socket.socketpair()
         with theirs:
             self._socket = _move_high(ours)
@@ -148,12 +150,15 @@ class Client:
             self._is_broken = True
         if self._socket is not None:
             with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(2)
             self._socket.close()
 
 
 def _move_high(connection: socket.socket) -> socket.socket:
     """The same socket with a descriptor out of the guest's way, where the limit allows."""
+    import fcntl
+    import socket
+
     with suppress(OSError):
         high = fcntl.fcntl(connection.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
         connection.close()
@@ -162,6 +167,8 @@ def _move_high(connection: socket.socket) -> socket.socket:
 
 
 def _command(fd: int) -> str:
+    import shlex
+
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     start = (
         f"import sys; sys.path.insert(0, {root!r}); from backend.llvm.worker import main; main()"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
 
 LENGTH = Struct("<I")
 

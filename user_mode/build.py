@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tcg.log import Log
+from tcg.log import Log, open_log
 from user_mode.loader import DEFAULT_STACK_SIZE, Loader
 from user_mode.memory import GuestMemory
 from user_mode.options import Settings
@@ -46,6 +47,7 @@ def build_ppc(settings: Settings, loader: Loader, log: Log, environ: Mapping[str
     runtime, engine = _translator(frontend, where, memory, settings, log, environ)
     memory.code_changed = engine.invalidate
     abi = PpcAbi(frontend.state)
+    abi.release = settings.uname_release.encode(errors="surrogateescape")
     table = SyscallTable(abi, _syscalls(), Strace(abi, log) if log.wants("strace") else None)
     process = Process(abi, memory, engine, runtime, table, loader, log, "qemupy-ppc")
     process.sysroot = loader.sysroot
@@ -68,6 +70,8 @@ def _translator(
     cache = open_cache(environ, lambda line: log.write("jit", line + "\n"))
     backend = LlvmBackend(where, frontend.pc_shift, cache, log)
     backend.runtime.catch_faults()
+    if settings.perf_map:
+        backend.arena.perf_map = os.fdopen(open_log("/tmp/perf-%d.map"), "w")
     if settings.accelerator == "interp":
         from tcg.interp import Interpreter
         from user_mode.interpreted import InterpretedMemory

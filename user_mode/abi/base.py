@@ -54,6 +54,8 @@ class SyscallAbi:
         self.constants = constants
         self.convention = convention
         self.machine = machine
+        self.release = b""
+        """What uname(2) says of the kernel's release; empty for the host's."""
         self.long_size = structs.model.long_size
         self.byte_order = structs.model.byte_order
         self.to_host = Converter(structs, HOST_STRUCTS)

@@ -35,12 +35,13 @@ RLIM_INFINITY = (1 << 64) - 1
 
 @syscall
 def uname(thread: Thread, result: Addr) -> int:
-    """uname(2): the host's, but for the machine"""
+    """uname(2): the host's, but for the machine and what -r says"""
     abi = thread.process.abi
     buffer = Buffer(abi.host_structs.utsname.size)
     call(Nr.uname, buffer.address)
     values = abi.host_structs.utsname.values(buffer.raw)
     values["machine"] = abi.machine
+    values["release"] = abi.release or values["release"]
     thread.process.memory.write(result, abi.structs.utsname.make(**values))
     return 0
 

@@ -126,9 +126,11 @@ def semtimedop_time64(
 # -- messages --------------------------------------------------------------------------------------
 
 
-def _long_form(thread: Thread) -> struct.Struct:
+def _long_form(thread: Thread, letter: str = "i") -> struct.Struct:
+    """A long, or with the letter "I" an unsigned one."""
     abi = thread.process.abi
-    return struct.Struct(f"{abi.byte_order}{'q' if abi.long_size == 8 else 'i'}")
+    letter = {"i": "q", "I": "Q"}[letter] if abi.long_size == 8 else letter
+    return struct.Struct(abi.byte_order + letter)
 
 
 @syscall(restarts=False)
@@ -238,9 +240,7 @@ def ipc(
         case 2:
             return call(Nr.semget, first, second, third)
         case 3:
-            (argument,) = _long_form(thread).unpack(
-                thread.process.memory.read(pointer, thread.process.abi.long_size)
-            )
+            argument = _word(thread, pointer)
             return _made(semctl(thread, first, second, third, argument))
         case 4:
             limit = time_buffer(thread, fifth & 0xFFFFFFFF, "timespec")
@@ -257,8 +257,7 @@ def ipc(
             return _made(msgctl(thread, first, second, pointer))
         case 21:
             place = _made(shmat(thread, first, pointer, second))
-            data = struct.pack(_long_form(thread).format.upper(), place)
-            thread.process.memory.write(third, data)
+            thread.process.memory.write(third, _long_form(thread, "I").pack(place))
             return 0
         case 22:
             return _made(shmdt(thread, pointer))
@@ -273,13 +272,18 @@ def _made(result: int | None) -> int:
     return result or 0
 
 
+def _word(thread: Thread, address: int) -> int:
+    """An unsigned long in memory."""
+    form = _long_form(thread, "I")
+    value: int = form.unpack(thread.process.memory.read(address, form.size))[0]
+    return value
+
+
 def _kludge(thread: Thread, pointer: int) -> tuple[int, int]:
     """The old form of msgrcv: address and type of the message in memory."""
-    size = thread.process.abi.long_size
     form = _long_form(thread)
-    (address,) = form.unpack(thread.process.memory.read(pointer, size))
-    (kind,) = form.unpack(thread.process.memory.read(pointer + size, size))
-    return address & (1 << 8 * size) - 1, kind
+    (kind,) = form.unpack(thread.process.memory.read(pointer + form.size, form.size))
+    return _word(thread, pointer), kind
 
 
 # -- POSIX message queues --------------------------------------------------------------------------

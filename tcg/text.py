@@ -18,6 +18,7 @@ fields.  A guest instruction is a comment.  Printing and parsing are each other'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -204,8 +205,9 @@ def parse_function(
     return _Reader(layout, {h.name: h for h in helpers}, address_type).read(text)
 
 
+@cache
 def _parser() -> Any:
-    """The lark parser; lark is imported here because printing needs none."""
+    """The lark parser, made once (30 ms); lark is imported here because printing needs none."""
     from lark import Lark
 
     grammar = resources.files("tcg").joinpath("text.lark").read_text()

@@ -9,13 +9,15 @@
 
 Every guest slot can be seen where the function is left and, in exact mode, at every guest memory
 access; locals only by their own reads.  One walk backwards does both: a read keeps its slot alive
-only if it is itself used.
+only if it is itself used.  Where the function looks at the sticky flags of the FP environment, all
+float operations stay for the flags they may set.
 """
 
 from __future__ import annotations
 
 from tcg import ops
 from tcg.ir import Block, Function, Value, is_local
+from tcg.ops import Op
 from tcg.passes.graph import reverse_postorder, successors
 from tcg.state import File, Slot
 
@@ -37,12 +39,18 @@ def dead_slots(function: Function, exact: bool = False) -> None:
 
 
 class _Bits:
-    """One bit for each slot that the function writes; slots it never writes need none."""
+    """One bit for each slot that the function writes; slots it never writes need none.
+
+    `sticky`: the ops that must stay though nobody uses what they give.
+    """
 
     def __init__(self, function: Function) -> None:
         self.of: dict[Slot, int] = {}
         self.guest = self.all = 0
+        self.sticky: frozenset[Op] = frozenset()
         for inst in function.insts():
+            if inst.op.barrier:
+                self.sticky = ops.FLOAT_OPS
             if inst.op is ops.PUT and inst.imm not in self.of:
                 bit = self.of[inst.imm] = self.all + 1
                 self.all += bit
@@ -60,7 +68,7 @@ class _Bits:
 def _sweep(block: Block, live: int, bits: _Bits, used: set[Value], exact: bool) -> int:
     """Drop what is dead in the block; gives the slots live at its start.  Hot: per operation."""
     get, put = ops.GET, ops.PUT
-    guest, bit_of = bits.guest, bits.of
+    guest, bit_of, sticky = bits.guest, bits.of, bits.sticky
     kept: list[Value] = []
     for inst in reversed(block.insts):
         op = inst.op
@@ -70,7 +78,7 @@ def _sweep(block: Block, live: int, bits: _Bits, used: set[Value], exact: bool) 
                 continue
             live &= ~bit
         elif not op.effects or (op is ops.CALL and inst.imm.pure):
-            if inst not in used:
+            if inst not in used and op not in sticky:
                 continue
             if op is get:
                 live |= bit_of.get(inst.imm, 0)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tcg.log import Log, open_log
+from tcg.log import STDERR, Log, open_log
 from user_mode.loader import DEFAULT_STACK_SIZE, Loader
 from user_mode.memory import GuestMemory
 from user_mode.options import Settings
@@ -44,13 +44,14 @@ def build_ppc(settings: Settings, loader: Loader, log: Log, environ: Mapping[str
     memory = GuestMemory(1 << 32, ">", task_size)
     frontend = PpcFrontend()
     where = "frontends.ppc.frontend:PpcFrontend"
-    runtime, engine = _translator(frontend, where, memory, settings, log, environ)
+    runtime, engine, descriptors = _translator(frontend, where, memory, settings, log, environ)
     memory.code_changed = engine.invalidate
     abi = PpcAbi(frontend.state)
     abi.release = settings.uname_release.encode(errors="surrogateescape")
     table = SyscallTable(abi, _syscalls(), Strace(abi, log) if log.wants("strace") else None)
     process = Process(abi, memory, engine, runtime, table, loader, log, "qemupy-ppc")
     process.sysroot = loader.sysroot
+    process.fds.private = descriptors
     return process
 
 
@@ -61,8 +62,11 @@ def _translator(
     settings: Settings,
     log: Log,
     environ: Mapping[str, str],
-) -> tuple[Runtime, Runner]:
-    """The native runtime and the engine of -accel; `where` tells the worker the frontend."""
+) -> tuple[Runtime, Runner, set[int]]:
+    """The native runtime, the engine of -accel, and the descriptors that are not the guest's.
+
+    `where` tells the worker the frontend.
+    """
     from backend.llvm.cache import open_cache
     from backend.llvm.host import LlvmBackend
     from tcg.engine import Engine, EngineOptions
@@ -70,16 +74,21 @@ def _translator(
     cache = open_cache(environ, lambda line: log.write("jit", line + "\n"))
     backend = LlvmBackend(where, frontend.pc_shift, cache, log)
     backend.runtime.catch_faults()
+    descriptors = backend.client.descriptors
+    if log.fd > STDERR:
+        descriptors.add(log.fd)
     if settings.perf_map:
         backend.arena.perf_map = os.fdopen(open_log("/tmp/perf-%d.map"), "w")
+        descriptors.add(backend.arena.perf_map.fileno())
     if settings.accelerator == "interp":
         from tcg.interp import Interpreter
         from user_mode.interpreted import InterpretedMemory
 
         one = settings.one_instruction
-        return backend.runtime, Interpreter(frontend, InterpretedMemory(memory), log, one)
+        interpreter = Interpreter(frontend, InterpretedMemory(memory), log, one)
+        return backend.runtime, interpreter, descriptors
     options = EngineOptions(settings.accelerator == "jit", settings.one_instruction)
-    return backend.runtime, Engine(frontend, memory, backend, options, log)
+    return backend.runtime, Engine(frontend, memory, backend, options, log), descriptors
 
 
 def _syscalls() -> list[ModuleType]:

@@ -47,6 +47,8 @@ class Client:
     def __init__(self, log: Callable[[str], None] | None = None) -> None:
         self._log = log or (lambda _line: None)
         self._lock = threading.Lock()
+        self.descriptors: set[int] = set()
+        """What must not be closed by a guest that closes whatever it finds."""
         self._start_over()
 
     def _start_over(self) -> None:
@@ -102,6 +104,7 @@ class Client:
         ours, theirs = socket.socketpair()
         with theirs:
             self._socket = _move_high(ours)
+            self.descriptors.add(self._socket.fileno())
             theirs.set_inheritable(True)
             _launch(_command(theirs.fileno()))
         wire = self._wire = Wire(self._socket)
@@ -140,7 +143,7 @@ class Client:
         """
         self._lock = threading.Lock()
         if self._socket is not None:
-            self._socket.close()
+            self._close_socket(self._socket)
         self._start_over()
 
     def close(self) -> None:
@@ -151,7 +154,11 @@ class Client:
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(2)
-            self._socket.close()
+            self._close_socket(self._socket)
+
+    def _close_socket(self, connection: socket.socket) -> None:
+        self.descriptors.discard(connection.fileno())
+        connection.close()
 
 
 def _move_high(connection: socket.socket) -> socket.socket:

@@ -26,7 +26,7 @@ REGION_BLOCKS = 80
 REGION_ENTRIES = 32
 WARM_ENTRIES = 8
 """Entries that a block must have had to be taken into another one's region."""
-COVERED_ENTRIES = 100_000
+COVERED_ENTRIES = 200_000
 """Entries of a block, other than through the region it is part of, before it becomes an entry."""
 
 
@@ -94,7 +94,7 @@ class Heat:
             self._request(self._plan((*outer.entries, block, *also), outer.members))
         elif not self._reuse(block):
             members = self._grow(block)
-            self._request(self._plan((block, *_likely_entries(members)), members))
+            self._request(self._plan((block, *_return_entries(members)), members))
 
     def _is_busy(self, block: Block) -> bool:
         """A covered block that is on its way to become an entry too."""
@@ -290,10 +290,16 @@ def _code(block: Block) -> bytes:
     return translation.code[: translation.barrier]
 
 
-def _likely_entries(members: Sequence[Block]) -> Iterator[Block]:
-    """The members that others are likely to come to: where calls lead, and where they come back."""
+def _return_entries(members: Sequence[Block]) -> Iterator[Block]:
+    """The members that calls out of the region come back to.
+
+    More entries would mean fewer regions but worse ones: at an entry nothing is known any more.
+    """
     by_pc = {block.pc: block for block in members}
     for block in members:
         translation = _translation(block)
-        if translation.returns_to is not None:
-            yield from (by_pc[pc] for pc in translation.successors if pc in by_pc)
+        following = translation.returns_to
+        if following in by_pc and not any(
+            pc in by_pc for pc in translation.successors if pc != following
+        ):
+            yield by_pc[following]

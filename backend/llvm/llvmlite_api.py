@@ -23,6 +23,8 @@ class Options:
 
     level: int = 2
     """Optimization level of the pass pipeline; 0 runs no pass at all."""
+    passes: tuple[str, ...] = ()
+    """Run these passes in this order instead of a pipeline; names as llvmlite has them."""
     codegen: int = 2
     """Optimization level of instruction selection and register allocation."""
     unroll: bool = False
@@ -90,9 +92,9 @@ class Compiler:
         module.data_layout = str(machine.target_data)
         if options.verify:
             module.verify()
-        if options.level:
+        if options.passes or options.level:
             builder = self._builder(machine, options)
-            builder.getModulePassManager().run(module, builder)
+            _pass_manager(builder, options).run(module, builder)
         return Compiled(
             machine.emit_object(module),
             str(module) if listing.optimized else "",
@@ -123,3 +125,12 @@ class Compiler:
             tuning.loop_unrolling = options.unroll
             found = self._builders[options] = llvm.create_pass_builder(machine, tuning)
         return found
+
+
+def _pass_manager(builder: Any, options: Options) -> Any:
+    if not options.passes:
+        return builder.getModulePassManager()
+    manager = llvm.create_new_module_pass_manager()
+    for name in options.passes:
+        getattr(manager, f"add_{name}_pass")()
+    return manager

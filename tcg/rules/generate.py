@@ -90,7 +90,8 @@ def _insert(tree: Tree, match: _Match) -> None:
         below = tree.setdefault(test, {})
         assert isinstance(below, dict), f"{match.rule.place}: hidden by an earlier rule"
         tree = below
-    if last in tree:
+    condition = last.partition("  #")[0]
+    if any(test.partition("  #")[0] == condition for test in tree):
         raise RuleError(f"{match.rule.place}: {match.rule.name} matches what an earlier rule does")
     tree[last] = match.actions
 

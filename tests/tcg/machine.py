@@ -154,7 +154,7 @@ class RandomFunction:
             return b.fma(*args)
         if len(args) == 1:
             return b.unary(op, args[0])
-        return b.binary(op, *args, I1 if op.result == "i1" else None)
+        return b.binary(op, args[0], args[1], I1 if op.result == "i1" else None)
 
     # -- statements ------------------------------------------------------------------------
 
@@ -181,7 +181,9 @@ class RandomFunction:
 
     def touch_memory(self) -> None:
         """Read or write guest memory, now and then where there is none."""
-        access = Access(self.random.choice((I8, I16, I32, I64, F64)), self.random.choice(("be", "le")))
+        access = Access(
+            self.random.choice((I8, I16, I32, I64, F64)), self.random.choice(("be", "le"))
+        )
         address = self.value(I32) & self.random.choice((0x7F, 0xFF, 0x1FF))
         if self.random.random() < 0.2:
             address = address | 0x80

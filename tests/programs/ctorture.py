@@ -61,7 +61,7 @@ def options_of(path: Path) -> list[str]:
     """The compiler options a program asks for, those for certain machines left out."""
     options: list[str] = []
     for line in path.read_text(errors="replace").splitlines():
-        if match := re.search(r'\{\s*dg-(?:additional-)?options\s+"([^"]*)"\s*\}', line):
+        if match := re.search(r'\{\s*dg-(?:additional-)?options\s+\{?\s*"([^"]*)"\s*\}', line):
             options += match[1].split()
     extra = path.with_suffix(".x")
     if extra.exists():

@@ -115,19 +115,20 @@ def configure_busybox(folder: Path, target: Path) -> None:
     """Its default configuration, static, without what needs old kernel headers."""
     target.mkdir(parents=True, exist_ok=True)
     command(["make", "-C", str(folder), f"O={target}", "defconfig"], target)
-    lines = (target / ".config").read_text().splitlines()
-    unwanted = tuple(f"CONFIG_{name}=" for name in WITHOUT_APPLETS)
-    kept = [line for line in lines if not line.startswith(unwanted)]
-    text = "\n".join(kept).replace("# CONFIG_STATIC is not set", "CONFIG_STATIC=y")
-    (target / ".config").write_text(text + "\n")
+    text = (target / ".config").read_text()
+    for name in WITHOUT_APPLETS:
+        text = text.replace(f"CONFIG_{name}=y", f"# CONFIG_{name} is not set")
+    text = text.replace("# CONFIG_STATIC is not set", "CONFIG_STATIC=y")
+    (target / ".config").write_text(text)
+    command(["make", "oldconfig"], target, answers="\n" * 2000)
 
 
-def command(line: Sequence[str], folder: Path) -> None:
+def command(line: Sequence[str], folder: Path, answers: str = "") -> None:
     """Run a step of a build; raises `BuildError` with its last words."""
     done = subprocess.run(
         line,
         cwd=folder,
-        stdin=subprocess.DEVNULL,
+        input=answers,
         capture_output=True,
         text=True,
         errors="replace",

@@ -7,7 +7,6 @@ PY      := $(VENV)/bin/python
 PIP     := $(PY) -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
-SOURCES := tcg frontends backend machine user_mode qemupy tests bench scripts demo
 
 .PHONY: help demo test test-all check format bless bench docs guests clean
 

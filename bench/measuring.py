@@ -85,9 +85,14 @@ def peak_memory(line: Sequence[str], env: Mapping[str, str]) -> int:
     peak = 0
     quiet = subprocess.DEVNULL
     environment = {**os.environ, **env}
+    ended = threading.Event()
     with subprocess.Popen(line, env=environment, stdout=quiet, stderr=quiet) as process:
-        ended = threading.Event()
-        waiter = threading.Thread(target=lambda: (process.wait(), ended.set()))
+
+        def wait() -> None:
+            process.wait()
+            ended.set()
+
+        waiter = threading.Thread(target=wait)
         waiter.start()
         while not ended.wait(0.002):
             peak = max(peak, sum(map(resident, descendants(process.pid))))

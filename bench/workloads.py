@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.guests import build, emulators
 from tests.guests.emulators import Emulator
 
-FOLDER = Path(__file__).resolve().parent / "workloads"
+FOLDER = Path(__file__).resolve().parent / "programs"
 CACHE = build.ROOT / "build" / "bench-cache"
 
 ENGINES = ("native", "qemu-ppc", "threaded", "jit, first run", "jit", "interp")

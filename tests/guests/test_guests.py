@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.guests import build, emulators
 from tests.guests.emulators import Emulator, Outcome
@@ -29,9 +30,9 @@ QEMU_DIFFERS = {
 QUICK = {("gcc-static", "-O2"), ("gcc-dynamic", "-O0"), ("zig-musl", "-O3"), ("zig-pie", "-O1")}
 
 
-def cases() -> list[object]:
+def cases() -> list[ParameterSet]:
     """Every program, compiler, optimization and engine; the lesser part is marked slow."""
-    rows = []
+    rows: list[ParameterSet] = []
     for program in PROGRAMS:
         for toolchain in GUESTS:
             for optimization in build.OPTIMIZATIONS:

@@ -153,13 +153,13 @@ def keep(name: str, outcomes: Sequence[Outcome]) -> None:
 def main() -> None:
     """Run the suite and print what each emulator passes."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TextColumn
     from rich.table import Table
 
     arguments = parse()
     console = Console()
     paths = [path for path in programs() if arguments.only in name_of(path)][:: arguments.every]
-    columns = (*Progress.get_default_columns(), "{task.completed}/{task.total}")
+    columns = [*Progress.get_default_columns(), TextColumn("{task.completed}/{task.total}")]
     results: dict[str, list[Outcome]] = {}
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("compiling", total=len(paths))

@@ -128,6 +128,14 @@ def zero_divide_of_estimate(d: Difference) -> State:
     return {"fpscr": bits.ZX | bits.FX | bits.FEX, "cr": CR1}
 
 
+def tininess_after_rounding(d: Difference) -> State:
+    """UX of a result that rounding made just not tiny: the host, and so we, look after rounding."""
+    least = 897 << 52 if d.name in SINGLE_ROWS else 1 << 52
+    if "frt" not in d.fields or d.mine() & MAGNITUDE != least:
+        return {}
+    return {"fpscr": bits.UX | bits.FX | bits.FEX, "cr": CR1}
+
+
 def non_ieee_mode(d: Difference) -> State:
     """mtfsb1 29: QEMU 5.0 cannot set NI this way."""
     return {"fpscr": bits.NI} if d.name == "mtfsb1" and d.fields["bt"] == 29 else {}
@@ -150,6 +158,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     class_of_an_integer,
     class_bit_of_compare,
     zero_divide_of_estimate,
+    tininess_after_rounding,
     non_ieee_mode,
     summary_of_old_exceptions,
 )

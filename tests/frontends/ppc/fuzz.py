@@ -69,6 +69,7 @@ class Fuzzer:
         self.frontend = PpcFrontend()
         self.generator = generate.Generator(self.frontend.table, self.random)
         self.report = Report()
+        self._code = b""
 
     def run(self, instructions: int, length: int = SEQUENCE, repeats: int = 1) -> Report:
         """Run about so many instructions, each sequence from `repeats` states."""
@@ -107,7 +108,12 @@ class Fuzzer:
             code, before, memory = code[4:], ours.registers, ours.memory
 
     def _both(self, code: bytes, before: State, memory: bytes) -> tuple[Outcome, Outcome]:
-        return run(self.ours, code, before, memory), run(self.theirs, code, before, memory)
+        if code != self._code:
+            self._code = code
+            for machine in (self.ours, self.theirs):
+                machine.write(CODE, code + STOP)
+        ours, theirs = (run(m, code, before, memory) for m in (self.ours, self.theirs))
+        return ours, theirs
 
     def _first_difference(self, code: bytes, before: State, memory: bytes) -> int:
         """The number of the first instruction whose result differs.
@@ -142,8 +148,7 @@ class Fuzzer:
 
 
 def run(machine: Machine, code: bytes, before: State, memory: bytes) -> Outcome:
-    """Run a sequence."""
-    machine.write(CODE, code + STOP)
+    """Run a sequence that is already there."""
     machine.write(DATA, memory)
     registers, ended = machine.run(before, len(code))
     return Outcome(registers, ended, machine.read(DATA, DATA_SIZE))

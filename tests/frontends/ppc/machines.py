@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
+from time import monotonic, sleep
 from typing import Protocol
 
 from frontends.ppc import registers
 from frontends.ppc.fpscr_bits import FI, FR
 from frontends.ppc.frontend import PpcFrontend
+from frontends.ppc.state import NO_RESERVATION
 from tcg.cpu import Cpu
 from tcg.engine import Exit
 from tcg.faults import GuestFault
@@ -127,6 +129,7 @@ class OurMachine:
         cpu, model = self.cpu, self.frontend.state
         for name, slot in self.named:
             cpu.set(slot, state.get(name, 0))
+        cpu.set_header("reservation_address", NO_RESERVATION)
         registers.write_cr(model, cpu, state.get("cr", 0))
         registers.write_xer(model, cpu, state.get("xer", 0))
         registers.write_fpscr(model, cpu, state.get("fpscr", 0))
@@ -139,6 +142,25 @@ class OurMachine:
         state["xer"] = registers.read_xer(model, cpu)
         state["fpscr"] = registers.read_fpscr(model, cpu) & FPSCR_COMPARED
         return state
+
+
+COMPILE_SECONDS = 60
+
+
+class JitMachine(OurMachine):
+    """The engine with regions: runs everything until it is compiled, then once more in earnest."""
+
+    def run(self, before: State, length: int) -> tuple[State, str]:
+        data = self.read(DATA, DATA_SIZE)
+        for _ in range(HOT_ENTRIES):
+            super().run(before, length)
+            self.memory.write(DATA, data)
+        blocks = self.engine.code.table.by_pc  # type: ignore[attr-defined]
+        end = monotonic() + COMPILE_SECONDS
+        while any(block.is_pending for block in blocks.values()):
+            assert monotonic() < end, "a region is not compiled"
+            sleep(0.0002)
+        return super().run(before, length)
 
 
 def interp() -> OurMachine:
@@ -180,10 +202,10 @@ def native(jit: bool) -> OurMachine:
     options = EngineOptions(jit, hot_entries=HOT_ENTRIES)
     engine = Engine(frontend, memory.guest, backend, options, log)
     memory.guest.code_changed = engine.invalidate
-    return OurMachine(frontend, memory, engine)
+    return (JitMachine if jit else OurMachine)(frontend, memory, engine)
 
 
-HOT_ENTRIES = 2
+HOT_ENTRIES = 1
 """Entries of a block before it is compiled: nothing here runs often."""
 
 ENGINES: dict[str, Callable[[], OurMachine]] = {
@@ -226,7 +248,8 @@ class UnicornMachine:
         msr = ppc_const.UC_PPC_REG_MSR
         self.uc.reg_write(msr, self.uc.reg_read(msr) | 0x2000)  # floating point available
         self.helpers = CODE + CODE_SIZE - 16
-        self.uc.mem_write(self.helpers, bytes.fromhex("7c0103a6 7c0102a6"))  # mtxer r0; mfxer r0
+        # mtxer r0; stwcx. r0, 0, r1 (which ends a reservation); mfxer r0
+        self.uc.mem_write(self.helpers, bytes.fromhex("7c0103a6 7c00092d 7c0102a6"))
 
     def write(self, address: int, data: bytes) -> None:
         self.uc.mem_write(address, data)
@@ -239,7 +262,8 @@ class UnicornMachine:
     def run(self, before: State, length: int) -> tuple[State, str]:
         uc = self.uc
         uc.reg_write(self.numbers["r0"], before.get("xer", 0))
-        uc.emu_start(self.helpers, self.helpers + 4)
+        uc.reg_write(self.numbers["r1"], self.helpers + 12)
+        uc.emu_start(self.helpers, self.helpers + 8)
         for name, number in self.numbers.items():
             uc.reg_write(number, before.get(name, 0))
         ended = ""
@@ -252,6 +276,6 @@ class UnicornMachine:
         after = {name: uc.reg_read(number) for name, number in self.numbers.items()}
         after["pc"] = uc.reg_read(self.pc)
         after["fpscr"] &= FPSCR_COMPARED
-        uc.emu_start(self.helpers + 4, self.helpers + 8)
+        uc.emu_start(self.helpers + 8, self.helpers + 12)
         after["xer"] = uc.reg_read(self.numbers["r0"])
         return after, ended

@@ -132,6 +132,8 @@ def cost_table(rows: Rows) -> Table:
     result = Table("Python at translation time", "wanted", "median", title="Translation")
     for row in rows:
         result.add_row(row["what"], f"≤ {row['bound']:,.0f} µs", f"{row['value']:,.1f} µs")
+        for name, value in row["parts"].items():
+            result.add_row(f"  {name}", "", f"{value:,.1f} µs")
     return result
 
 

@@ -98,6 +98,19 @@ def rounded_twice(d: Difference) -> State:
     return {d.frt: ALL, "fpscr": EXCEPTIONS | bits.FPRF, "cr": CR1}
 
 
+def is_single(pattern: int) -> bool:
+    """A double, given by its bits, that single precision can hold (as far as it matters here)."""
+    exponent = pattern >> 52 & 0x7FF
+    return not pattern & (1 << 29) - 1 and (874 <= exponent <= 1150 or exponent in (0, 0x7FF))
+
+
+def operands_not_single(d: Difference) -> State:
+    """fmadds and its like of operands that are not single: undefined (Book I, 4.2.3)."""
+    if d.name not in FUSED_SINGLES or all(is_single(d.operand(f)) for f in ("fra", "frb", "frc")):
+        return {}
+    return {"fpscr": bits.UX | bits.XX | bits.FX | bits.FEX, "cr": CR1}
+
+
 def no_infinite_product(d: Difference) -> State:
     """0 * infinity - infinity: QEMU 5.0 sets VXISI beside VXIMZ, though the product is a NaN."""
     is_fused = d.name.removesuffix("s").removeprefix("fn").removeprefix("f") in ("madd", "msub")
@@ -153,6 +166,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     class_of_denormal_single,
     negated_before_rounding,
     rounded_twice,
+    operands_not_single,
     no_infinite_product,
     too_large_for_an_integer,
     class_of_an_integer,

@@ -168,7 +168,8 @@ def _parts(parts: dict[str, tuple[int, int]], before: int, after: int) -> list[s
 def _double(pattern: int) -> str:
     value = struct.unpack(">d", pattern.to_bytes(8, "big"))[0]
     assert isinstance(value, float)
-    return repr(value) if not isnan(value) and len(repr(value)) < 12 else f"{pattern:#018x}"
+    is_plain = not isnan(value) and (abs(value) > 1e-300 or not value) and len(repr(value)) < 12
+    return repr(value) if is_plain else f"{pattern:#018x}"
 
 
 def _memory_changes(before: bytes, after: bytes) -> list[str]:

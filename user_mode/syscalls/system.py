@@ -245,6 +245,9 @@ def personality(thread: Thread, persona: ULong) -> int:
 # -- the scheduler ---------------------------------------------------------------------------------
 
 
+_MOST_CPUS = 8192
+
+
 @syscall
 def getcpu(thread: Thread, cpu: Addr, node: Addr) -> int:
     """getcpu(2)"""
@@ -264,7 +267,7 @@ def sched_getaffinity(thread: Thread, pid: Pid, size: UInt, mask: Addr) -> int:
     word = thread.process.abi.long_size
     if size % word:
         raise Errno(errno.EINVAL)
-    buffer = Buffer(-(-size // 8) * 8)
+    buffer = Buffer(-(-min(size, _MOST_CPUS // 8) // 8) * 8)
     found = min(call(Nr.sched_getaffinity, pid, buffer.size, buffer.address), size)
     data = guest_memory.long_words(thread, buffer.first(found), to_host=False)
     thread.process.memory.write(mask, data)
@@ -275,7 +278,7 @@ def sched_getaffinity(thread: Thread, pid: Pid, size: UInt, mask: Addr) -> int:
 def sched_setaffinity(thread: Thread, pid: Pid, size: UInt, mask: Addr) -> int:
     """sched_setaffinity(2)"""
     word = thread.process.abi.long_size
-    size = min(size, 1024) // word * word
+    size = min(size, _MOST_CPUS // 8) // word * word
     data = guest_memory.long_words(thread, thread.process.memory.read(mask, size), to_host=True)
     data = data.ljust(-(-size // 8) * 8, b"\0")
     return call(Nr.sched_setaffinity, pid, len(data), data)

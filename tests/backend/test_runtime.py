@@ -198,8 +198,8 @@ def test_a_fault_keeps_the_sticky_flags_and_the_hosts_rounding(
     guest.set("mxcsr", 0x1F80 | toward_zero)
     assert guest.run(guest.record(code["third"], 0x5000)) == Reason.FAULT
     assert guest.get("mxcsr") == 0x1F80 | toward_zero | inexact
-    two = float("2")
-    assert two / 3 == 0.6666666666666666, "the guest's rounding mode is in force in Python"
+    one = float("1")
+    assert one / 10 == 0.1, "the guest's rounding mode is in force in Python"
 
 
 def test_faults_on_several_threads_at_once(
@@ -414,6 +414,17 @@ def syscall(guest: Guest, number: int, *arguments: int) -> int:
     return guest.runtime.safe_syscall(guest.env, number, *arguments, *[0] * (6 - len(arguments)))
 
 
+@contextmanager
+def rescue(pipe: int) -> Iterator[None]:
+    """Whoever should not wait for this pipe gets a byte in the end, so that the test can fail."""
+    timer = threading.Timer(30, os.write, (pipe, b"x"))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def test_a_system_call_gets_six_arguments(guest: Guest) -> None:
     with open("/proc/self/exe", "rb") as file:
         at = syscall(guest, SYS_mmap, 0, 4096, 1, 2, file.fileno(), 4096)
@@ -432,7 +443,8 @@ def test_a_pending_event_keeps_the_call_from_being_made(guest: Guest) -> None:
     guest.set("event", 1)
     buffer = ctypes.create_string_buffer(8)
     started = time.monotonic()
-    assert syscall(guest, SYS_read, reading, ctypes.addressof(buffer), 1) == -ERESTARTSYS
+    with rescue(writing):
+        assert syscall(guest, SYS_read, reading, ctypes.addressof(buffer), 1) == -ERESTARTSYS
     assert time.monotonic() - started < 1
     os.close(reading)
     os.close(writing)
@@ -448,7 +460,7 @@ def test_a_signal_ends_a_call_that_waits(
     second = (ctypes.c_int64 * 2)(5, 0)
     runtime.attach(guest.env)
     me = threading.get_ident()
-    with caught(runtime, signal.SIGUSR1, runtime.on_signal):
+    with rescue(writing), caught(runtime, signal.SIGUSR1, runtime.on_signal):
         threading.Timer(0.05, signal.pthread_kill, (me, signal.SIGUSR1)).start()
         if call == "read":
             got = syscall(guest, SYS_read, reading, ctypes.addressof(second), 1)
@@ -470,9 +482,7 @@ def test_no_signal_is_ever_missed_by_a_call_about_to_wait(guest: Guest, runtime:
     buffer = ctypes.create_string_buffer(8)
     runtime.attach(guest.env)
     results = {-ERESTARTSYS: 0, -EINTR: 0, 1: 0}
-    rescue = threading.Timer(30, os.write, (writing, b"x"))
-    rescue.start()
-    with caught(runtime, signal.SIGALRM, runtime.on_signal):
+    with rescue(writing), caught(runtime, signal.SIGALRM, runtime.on_signal):
         for i in range(3000):
             guest.set("event", 0)
             runtime.caught_signals()
@@ -480,7 +490,6 @@ def test_no_signal_is_ever_missed_by_a_call_about_to_wait(guest: Guest, runtime:
             signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + i % 40))
             results[syscall(guest, SYS_read, reading, ctypes.addressof(buffer), 1)] += 1
             assert guest.get("event") == 1
-    rescue.cancel()
     assert results == {-ERESTARTSYS: 3000, -EINTR: 0, 1: 0}
     os.close(reading)
     os.close(writing)

@@ -8,7 +8,7 @@ from functools import cached_property
 from frontends.insn import Semantics, collect
 from frontends.ppc import ppc32_table
 from frontends.ppc.context import Ppc
-from frontends.ppc.state import PpcState
+from frontends.ppc.state import CHECKS_FLOATS, PpcState
 from tcg.build import Builder
 from tcg.fields import FieldLike
 from tcg.frontend import Decoded
@@ -17,19 +17,29 @@ from tcg.types import integer
 
 
 class PpcFrontend:
-    """32-bit PowerPC, big-endian, as a user program sees it."""
+    """32-bit PowerPC, big-endian, as a user program sees it.
 
-    name = "ppc"
+    Forms made in another mode are other forms, so `name`, which theirs are made of, tells it.  In
+    the mode CHECKS_FLOATS all that can raise a floating-point exception is a barrier: regions,
+    which do not know of modes, contain none of it.
+    """
+
     pc_shift = 2
     max_size = 4
 
     def __init__(self) -> None:
+        self.set_mode(0)
         self.table = ppc32_table()
         self.state = PpcState()
         self.layout = self.state.layout
         self.address_type = integer(self.state.width)
         self._decode = self.table.decoder()
         self._rows = self.table.rows
+
+    def set_mode(self, mode: int) -> None:
+        """Have builders that are made from now on in `mode`."""
+        self.mode = mode
+        self.name = "ppc_checked" if mode == CHECKS_FLOATS else "ppc"
 
     @cached_property
     def semantics(self) -> list[Semantics]:
@@ -77,9 +87,9 @@ class PpcFrontend:
         """The row's name."""
         return self._rows[row].name
 
-    def new_builder(self, function: Function, mode: int = 0) -> Ppc:
+    def new_builder(self, function: Function) -> Ppc:
         """A builder with PowerPC's registers."""
-        return Ppc(function, self.state, mode)
+        return Ppc(function, self.state, self.mode)
 
     def lift(self, b: Builder, row: int, fields: Sequence[FieldLike], pc: FieldLike) -> None:
         """Emit what the instruction does."""

@@ -1,4 +1,4 @@
-"""System calls with arguments that make no sense: they fail or work, but never by a Python error."""
+"""System calls with arguments that make no sense: they fail or work, never by a Python error."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from user_mode.errors import Errno
 from user_mode.syscalls.types import ARGUMENTS
 
 HARMFUL = {
-    "chroot", "chdir", "fchdir", "pivot_root", "mount", "umount", "umount2", "sethostname", "setdomainname", "swapoff",
-    "settimeofday", "stime", "clock_settime", "clock_settime64", "adjtimex", "clock_adjtime",
-    "clock_adjtime64", "vhangup", "syslog", "unlink", "unlinkat", "rename", "renameat", "renameat2",
-    "rmdir", "truncate", "truncate64", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown",
-    "fchown", "fchownat", "mknod", "mknodat", "setxattr", "lsetxattr", "removexattr", "lremovexattr",
-    "ioctl", "sync", "mlockall", "sched_setaffinity", "sched_setscheduler", "sched_setparam",
-    "sched_setattr", "setpriority", "nice", "ioprio_set", "prlimit64", "setrlimit", "setuid",
-    "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups",
+    "chroot", "chdir", "fchdir", "pivot_root", "mount", "umount", "umount2", "sethostname",
+    "setdomainname", "swapoff", "settimeofday", "stime", "clock_settime", "clock_settime64",
+    "adjtimex", "clock_adjtime", "clock_adjtime64", "vhangup", "syslog", "unlink", "unlinkat",
+    "rename", "renameat", "renameat2", "rmdir", "truncate", "truncate64", "chmod", "fchmod",
+    "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat", "mknod", "mknodat",
+    "setxattr", "lsetxattr", "removexattr", "lremovexattr", "ioctl", "sync", "mlockall",
+    "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr",
+    "setpriority", "nice", "ioprio_set", "prlimit64", "setrlimit", "setuid", "setgid",
+    "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups",
     "capset", "setsid", "setpgid", "shmctl", "semctl", "msgctl", "ipc", "socketcall", "alarm",
     "setitimer", "timer_create", "mq_unlink", "prctl", "creat", "open", "openat", "openat2",
-    "ftruncate", "ftruncate64", "fallocate", "write", "writev", "pwrite64", "pwritev", "pwritev2",
-    "sendfile", "sendfile64", "copy_file_range", "splice", "tee", "vmsplice", "connect", "bind",
+    "ftruncate", "ftruncate64", "fallocate", "write", "writev", "pwrite64", "pwritev",
+    "pwritev2", "sendfile", "sendfile64", "copy_file_range", "splice", "tee", "vmsplice",
+    "connect", "bind",
 }  # fmt: skip
 """Calls that could harm the machine, the tests or this process."""
 ROUNDS = 20
@@ -43,10 +45,10 @@ def raw_value(numbers: random.Random, guest: Any, kind: str) -> int:
     if pick == 2:
         return numbers.getrandbits(64 if kind in ("s64", "u64") else 32)
     if pick == 3:
-        return guest.scratch + (1 << 20) - numbers.randrange(64)
+        return int(guest.scratch) + (1 << 20) - numbers.randrange(64)
     if pick == 4:
         return numbers.randrange(16)
-    return guest.scratch + numbers.randrange(1 << 12) * 8
+    return int(guest.scratch) + numbers.randrange(1 << 12) * 8
 
 
 def survive(guest: Any, seed: int) -> None:

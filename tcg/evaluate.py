@@ -249,6 +249,11 @@ class _Source:
         call = f"{meaning}({operand}, {self.type_name(inst.type)}, {given}{fp})"
         return f"{call} & {inst.type.mask:#x}"
 
+    def _field(self, inst: Value) -> str:
+        raise ValueError(f"{inst.op} has no value before the fields have")
+
+    _getf = _putf = _field
+
     def _select(self, inst: Value) -> str:
         condition, yes, no = self.values(inst)
         return f"{yes} if {condition} else {no}"

@@ -1,0 +1,199 @@
+"""The op table's integer meanings against meanings written another way, on lists of bits.
+
+All values at four bits, random ones at the real widths.  Float rows have test_floats.py, rows
+without a meaning of their own test_evaluate.py; that no row is left out is a test too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import product
+from random import Random
+
+import pytest
+
+from tcg import ops
+from tcg.ops import OPS, Op
+from tcg.types import I1, I8, I16, I32, I64, I128, Type
+
+I4 = Type("i4", 4)
+Bits = list[int]
+
+
+def bits(value: int, width: int) -> Bits:
+    """The bits of a number, lowest first."""
+    return [int(c) for c in reversed(f"{value:0{width}b}")]
+
+
+def number(listed: Bits) -> int:
+    return int("".join(map(str, reversed(listed))), 2)
+
+
+def signed(x: Bits) -> int:
+    return number(x[:-1] or [0]) - (2 ** (len(x) - 1) if x[-1] else 0)
+
+
+def add(x: Bits, y: Bits, carry: int = 0) -> Bits:
+    """A ripple-carry adder."""
+    result = []
+    for a, b in zip(x, y, strict=True):
+        result.append((a + b + carry) % 2)
+        carry = (a + b + carry) // 2
+    return result
+
+
+def sub(x: Bits, y: Bits) -> Bits:
+    return add(x, [1 - b for b in y], carry=1)
+
+
+def mul(x: Bits, y: Bits) -> Bits:
+    """Sum of shifted copies."""
+    result = [0] * len(x)
+    for i, b in enumerate(y):
+        if b:
+            result = add(result, [0] * i + x[: len(x) - i])
+    return result
+
+
+def amount(y: Bits) -> int:
+    return number(y) % len(y)
+
+
+def shifted_right(x: Bits, y: Bits, fill: int) -> Bits:
+    n = amount(y)
+    return x[n:] + [fill] * n
+
+
+def rotl(x: Bits, y: Bits) -> Bits:
+    for _ in range(amount(y)):
+        x = [x[-1], *x[:-1]]
+    return x
+
+
+def truncated(x: int, y: int) -> int:
+    """The quotient towards zero."""
+    return int(Fraction(x, y))
+
+
+def wrapped(value: int, like: Bits) -> Bits:
+    return bits(value % 2 ** len(like), len(like))
+
+
+def udiv(x: Bits, y: Bits) -> Bits:
+    return wrapped(truncated(number(x), number(y)) if number(y) else 0, x)
+
+
+def urem(x: Bits, y: Bits) -> Bits:
+    return sub(x, mul(udiv(x, y), y))
+
+
+def sdiv(x: Bits, y: Bits) -> Bits:
+    return wrapped(truncated(signed(x), signed(y)) if signed(y) else 0, x)
+
+
+def srem(x: Bits, y: Bits) -> Bits:
+    return sub(x, mul(sdiv(x, y), y))
+
+
+def leading(x: Bits) -> int:
+    return len(f"{number(x):0{len(x)}b}".split("1")[0])
+
+
+def swapped(x: Bits) -> Bits:
+    return [b for i in range(len(x) - 8, -8, -8) for b in x[i : i + 8]]
+
+
+def flag(condition: bool) -> Bits:
+    return [int(condition)]
+
+
+# fmt: off
+WITNESS: dict[Op, Callable[..., Bits]] = {
+    ops.ADD:    add,
+    ops.SUB:    sub,
+    ops.MUL:    mul,
+    ops.AND:    lambda x, y: [a * b for a, b in zip(x, y, strict=True)],
+    ops.OR:     lambda x, y: [max(a, b) for a, b in zip(x, y, strict=True)],
+    ops.XOR:    lambda x, y: [int(a != b) for a, b in zip(x, y, strict=True)],
+    ops.SHL:    lambda x, y: [0] * amount(y) + x[: len(x) - amount(y)],
+    ops.SHR:    lambda x, y: shifted_right(x, y, 0),
+    ops.SAR:    lambda x, y: shifted_right(x, y, x[-1]),
+    ops.ROTL:   rotl,
+    ops.UDIV:   udiv,
+    ops.SDIV:   sdiv,
+    ops.UREM:   urem,
+    ops.SREM:   srem,
+    ops.CLZ:    lambda x: wrapped(leading(x), x),
+    ops.CTZ:    lambda x: wrapped(leading(x[::-1]), x),
+    ops.POPCNT: lambda x: wrapped(sum(x), x),
+    ops.BSWAP:  swapped,
+    ops.EQ:     lambda x, y: flag(x == y),
+    ops.NE:     lambda x, y: flag(x != y),
+    ops.ULT:    lambda x, y: flag(x[::-1] < y[::-1]),
+    ops.ULE:    lambda x, y: flag(x[::-1] <= y[::-1]),
+    ops.SLT:    lambda x, y: flag(signed(x) < signed(y)),
+    ops.SLE:    lambda x, y: flag(signed(x) <= signed(y)),
+}
+CONVERSIONS: dict[Op, Callable[[Bits, int], Bits]] = {
+    ops.ZEXT:    lambda x, to: x + [0] * (to - len(x)),
+    ops.SEXT:    lambda x, to: x + [x[-1]] * (to - len(x)),
+    ops.TRUNC:   lambda x, to: x[:to],
+    ops.BITCAST: lambda x, to: x[:to],
+}
+# fmt: on
+
+
+def operands(type_: Type, count: int) -> Iterator[tuple[int, ...]]:
+    """All values at four bits, else edges and random ones."""
+    if type_ is I4 or type_ is I1:
+        yield from product(range(1 << type_.bits), repeat=count)
+        return
+    random = Random(type_.bits)
+    edges = (0, 1, type_.mask, type_.mask >> 1, (type_.mask >> 1) + 1, 2, type_.bits)
+    yield from product(edges, repeat=count)
+    for _ in range(100):
+        yield tuple(random.getrandbits(random.randint(1, type_.bits)) for _ in range(count))
+
+
+@pytest.mark.parametrize("op", WITNESS, ids=repr)
+def test_integer_op(op: Op) -> None:
+    witness = WITNESS[op]
+    assert op.meaning is not None
+    for type_ in (I16, I32, I64, I128) if op is ops.BSWAP else (I1, I4, I8, I32, I64):
+        result = I1 if op.result == "i1" else type_
+        for given in operands(type_, len(op.operands)):
+            expected = number(witness(*(bits(x, type_.bits) for x in given)))
+            assert result.wrap(op.meaning(type_, result, *given)) == expected, (type_, given)
+
+
+@pytest.mark.parametrize("op", CONVERSIONS, ids=repr)
+def test_conversion(op: Op) -> None:
+    assert op.meaning is not None
+    types = (I1, I4, I8, I32, I64, I128)
+    for source, result in product(types, types):
+        same = source.bits == result.bits
+        if same != (op is ops.BITCAST) or (op is ops.TRUNC) == (source.bits < result.bits):
+            continue
+        for (x,) in operands(source, 1):
+            expected = number(CONVERSIONS[op](bits(x, source.bits), result.bits))
+            assert result.wrap(op.meaning(source, result, x)) == expected, (source, result, x)
+
+
+@pytest.mark.parametrize("op", [op for op in OPS.values() if op.commutes], ids=repr)
+def test_commutes(op: Op) -> None:
+    """What the table says about order holds; for floats up to which NaN comes back."""
+    if op in ops.FLOAT_OPS:
+        return
+    assert op.meaning is not None
+    for x, y in product(range(16), repeat=2):
+        assert op.meaning(I4, I4, x, y) == op.meaning(I4, I4, y, x)
+
+
+def test_every_row_is_tested() -> None:
+    """Integer rows here, float rows in test_floats.py, the rest in test_evaluate.py."""
+    from tests.tcg.test_evaluate import ROWS
+    from tests.tcg.test_floats import FLOAT_ROWS
+
+    tested = {*WITNESS, *CONVERSIONS, *FLOAT_ROWS, *ROWS}
+    assert {op.name for op in OPS.values() if op not in tested} == set()

@@ -100,6 +100,7 @@ def test_lua(toolchain: str, optimization: str, engine: str, tmp_path: Path) -> 
     assert_same(native, guest, engine, steps, tmp_path)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("toolchain", "optimization"), FLAVOURS)
 def test_sqlite(
@@ -254,6 +255,7 @@ $busybox sh -c 'echo nested; exit 5' || echo "status $?"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 def test_busybox_applets(engine: str, tmp_path: Path) -> None:
     guest = or_skip(lambda: busybox("gcc-static"))
@@ -262,6 +264,7 @@ def test_busybox_applets(engine: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 def test_a_busybox_script_with_many_processes(engine: str, tmp_path: Path) -> None:
     if emulators.overridden():

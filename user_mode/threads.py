@@ -63,9 +63,6 @@ def start_thread(parent: Thread, request: Clone) -> int:
         raise Errno(errno.EAGAIN) from None
     finally:
         process.signals.host.mask(parent.blocked)
-    if request.flags & CLONE_PARENT_SETTID:
-        with suppress(Errno):
-            process.memory.put_u32(request.parent_tid, child.tid)
     return child.tid
 
 
@@ -79,6 +76,7 @@ def _live(thread: Thread, request: Clone, started: _thread.LockType) -> None:
     process = thread.process
     thread.tid = host.call(host.Nr.gettid)
     process.threads[thread.tid] = thread
+    # Both words are written before the parent goes on: they may be one, which the end clears again.
     if request.flags & CLONE_PARENT_SETTID:
         with suppress(Errno):
             process.memory.put_u32(request.parent_tid, thread.tid)

@@ -241,24 +241,6 @@ static void robust(void)
     printf("again %d\n", pthread_mutex_lock(&lock));
 }
 
-static void *cancelled(void *unused)
-{
-    (void)unused;
-    for (;;)
-        pause();
-}
-
-static void cancelling(void)
-{
-    pthread_t thread;
-    void *result;
-    pthread_create(&thread, 0, cancelled, 0);
-    usleep(10000);
-    pthread_cancel(thread);
-    pthread_join(thread, &result);
-    printf("cancelled %d\n", result == PTHREAD_CANCELED);
-}
-
 static void *last(void *unused)
 {
     (void)unused;
@@ -277,7 +259,7 @@ int main(void)
     restarted();
     threads();
     robust();
-    cancelling();
+
     pthread_create(&thread, 0, last, 0);
     pthread_exit(0);
 }

@@ -140,7 +140,9 @@ def _number(value: int | FieldExpr) -> str:
     return f"{{{value.text}}}" if isinstance(value, FieldExpr) else hex(value)
 
 
-def _slot(slot: Slot) -> str:
+def _slot(slot: Slot | None) -> str:
+    if slot is None:
+        return "?"
     return f"${slot.name}" if is_local(slot) else slot.name
 
 
@@ -347,7 +349,9 @@ class _Reader:
 def _reason(problem: Exception) -> str:
     if isinstance(problem, KeyError):
         return f"{problem.args[0]} is not known here"
-    return "an operand is missing" if isinstance(problem, IndexError) else str(problem)
+    if isinstance(problem, IndexError) or "to unpack" in str(problem):
+        return "too few or too many operands"
+    return str(problem)
 
 
 def _word(item: Any) -> str:

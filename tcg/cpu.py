@@ -60,6 +60,11 @@ class Cpu:
         """Have the guest leave soon, with an event."""
         self._by_size[4][_EVENT.offset // 4] = 1
 
+    @property
+    def has_event(self) -> bool:
+        """Whether somebody wants the guest to leave."""
+        return bool(self._by_size[4][_EVENT.offset // 4])
+
     def clear_event(self) -> None:
         """Forget the event: whoever calls this looks at everything that can cause one."""
         self._by_size[4][_EVENT.offset // 4] = 0

@@ -168,6 +168,9 @@ class Engine:
             handler = resume.get(reason)
             if handler is None:
                 return self._leave(cpu, reason)
+            if cpu.has_event:
+                self._stay_before(cpu, reason)
+                return self._event(cpu)
             record = handler(cpu)
 
     def _leave(self, cpu: Cpu, reason: int) -> Exit:
@@ -185,6 +188,16 @@ class Engine:
             "fault", cpu.pc, cpu.header("fault_code"), cpu.header("fault_address"),
             bool(cpu.header("fault_write")), cpu.header("fault_signal"),
         )  # fmt: skip
+
+    def _stay_before(self, cpu: Cpu, reason: int) -> None:
+        """Have the guest go on at the block it was about to enter, which may have been written."""
+        record = cpu.header("exit_rec")
+        if reason == Reason.LINK:
+            with self.world.lock:
+                cpu.pc = self.code.translator.links[record]
+        elif reason != Reason.LOOKUP:
+            cpu.pc = self._pc_of(record)
+        cpu.set_header("exit_rec", 0)
 
     def _event(self, cpu: Cpu) -> Exit:
         record = cpu.header("exit_rec")

@@ -25,13 +25,24 @@ def note(c: Ppc, raised: Value) -> None:
     c.fpscr = old | raised | c.select(news, bits.FX, 0)
 
 
-def take_host_flags(c: Ppc) -> Value:
-    """The exceptions that the host's register has collected, as FPSCR bits; it forgets them."""
+def host_exceptions(c: Ppc) -> Value:
+    """The exceptions that the host's register has collected, as FPSCR bits."""
     flags = c.emit(ops.FPFLAGS, I32)
-    c.emit(ops.FPSET, VOID, (c.const(I32, 0),))
     raised = c.const(I32, 0)
     for host, guest in bits.HOST_FLAGS:
         raised = raised | (flags & host) << guest.bit_length() - host.bit_length()
+    return raised
+
+
+def forget_host_flags(c: Ppc) -> None:
+    """The host's register starts to collect anew."""
+    c.emit(ops.FPSET, VOID, (c.const(I32, 0),))
+
+
+def take_host_flags(c: Ppc) -> Value:
+    """What the host's register has collected; it forgets it."""
+    raised = host_exceptions(c)
+    forget_host_flags(c)
     return raised
 
 
@@ -76,9 +87,9 @@ def _comparison(b: Builder, params: tuple[Value, ...]) -> Value:
     return b.select(x.funo(y), bits.FPCC_UNORDERED, ordered)
 
 
-CLASS_OF_RESULT = Helper("ppc_class_of_result", (F64, I1), I32, _class_of_result)
-"""FPRF of a result, and whether it is one of single precision."""
-COMPARISON = Helper("ppc_comparison", (F64, F64), I32, _comparison)
+CLASS_OF_RESULT = Helper("ppc_class_of_result", (F64, I1), I32, _class_of_result, pure=False)
+"""FPRF of a result, and whether it is one of single precision.  (Not pure: built in place.)"""
+COMPARISON = Helper("ppc_comparison", (F64, F64), I32, _comparison, pure=False)
 """FPCC of a compare."""
 
 
@@ -92,39 +103,42 @@ def read_fprf(c: Ppc, fpscr: Value) -> Value:
     return c.select((kind & bits.COMPARED).ne(0), fprf & bits.FPRF_C | compared, fprf)
 
 
-def settle(c: Ppc) -> Value:
-    """Collect all of FPSCR, less its summaries, in its slot; gives it."""
-    note(c, take_host_flags(c))
-    stored = c.fpscr
-    fpscr = stored & ~bits.FPRF | read_fprf(c, stored)
-    c.fpscr = fpscr
-    c.fprf_kind = bits.EXPLICIT
-    return fpscr
+def read(c: Ppc) -> Value:
+    """FPSCR, less its summaries; nothing is changed by looking."""
+    stored, raised = c.fpscr, host_exceptions(c)
+    fx = c.select((raised & ~stored).ne(0), bits.FX, 0)
+    return (stored | raised | fx) & ~bits.FPRF | read_fprf(c, stored)
 
 
 def write(c: Ppc, fpscr: Value) -> None:
-    """FPSCR <- fpscr, and the host's rounding mode with it"""
+    """FPSCR <- fpscr, of which the summaries do not matter"""
+    set_rounding(c, c.fpscr, fpscr)
+    forget_host_flags(c)
     c.fpscr = fpscr & ~bits.SUMMARIES
-    c.emit(ops.FPROUND, VOID, ((-fpscr) & bits.RN,))
+    c.fprf_kind = bits.EXPLICIT
+
+
+def set_rounding(c: Ppc, old: Value, new: Value) -> None:
+    """Round as RN of `new` says; most that is written to FPSCR has the RN that was there."""
+    with c.when(((old ^ new) & bits.RN).ne(0), likely=False):
+        c.emit(ops.FPROUND, VOID, ((-new) & bits.RN,))
 
 
 def leave_if_enabled(c: Ppc) -> None:
-    """Raise exceptions that are enabled now.
+    """Raise exceptions that are enabled now, if MSR has them raised at all.
 
     If some can be raised later, the client has to switch to translations that look for them.
     """
-    fpscr = with_summaries(c, c.fpscr)
-    traps = c.traps_floats
-    c.raise_(GuestException.FLOAT, c.pc, when=c.flag(fpscr, 30) & traps)
-    if c.checks_floats:
-        return
-    with c.when((fpscr & bits.ENABLES).ne(0) & traps, likely=False):
-        c.ask(ASK_FLOAT_CHECKS, c.next_pc)
+    with c.when(c.traps_floats, likely=False):
+        fpscr = with_summaries(c, c.fpscr)
+        c.raise_(GuestException.FLOAT, c.pc, when=c.flag(fpscr, 30))
+        if not c.checks_floats:
+            with c.when((fpscr & bits.ENABLES).ne(0), likely=False):
+                c.ask(ASK_FLOAT_CHECKS, c.next_pc)
 
 
-def finish(c: Ppc, fpscr: Value, rc: Field) -> None:
+def finish(c: Ppc, rc: Field) -> None:
     """The end of what writes FPSCR."""
-    write(c, fpscr)
     if rc:
         copy_to_cr1(c)
     leave_if_enabled(c)
@@ -136,7 +150,7 @@ def finish(c: Ppc, fpscr: Value, rc: Field) -> None:
 @insn
 def mffs(c: Ppc, frt: Field, rc: Field) -> None:
     """frT <- FPSCR; the manual leaves the upper half undefined"""
-    c.fpr[frt] = with_summaries(c, settle(c)).zext(I64).bitcast(F64)
+    c.fpr[frt] = with_summaries(c, read(c)).zext(I64).bitcast(F64)
     if rc:
         copy_to_cr1(c)
 
@@ -156,28 +170,49 @@ def fields_mask(fm: int) -> int:
 @insn
 def mcrfs(c: Ppc, crfd: Field, crfs: Field) -> None:
     """CR[BF] <- FPSCR field BFA; its exception bits <- 0"""
-    fpscr = settle(c)
+    fpscr = read(c)
     shift = c.value(I32, field_shift(crfs))
     field = with_summaries(c, fpscr) >> shift
     c.set_cr(crfd, *(c.flag(field, bit) for bit in (3, 2, 1, 0)))
-    c.fpscr = fpscr & ~(c.const(I32, 15) << shift & (bits.CAUSES | bits.FX))
+    write(c, fpscr & ~(c.const(I32, 15) << shift & (bits.CAUSES | bits.FX)))
 
 
 def replace(c: Ppc, fields: Number, value: Value, rc: Field) -> None:
     """The named bits of FPSCR <- those of `value`, but for the summaries."""
     mask = c.value(I32, fields) & ~bits.SUMMARIES
-    finish(c, settle(c) & ~mask | value & mask, rc)
+    write(c, read(c) & ~mask | value & mask)
+    finish(c, rc)
+
+
+def replace_controls(c: Ppc, fields: Number, value: Value, rc: Field) -> None:
+    """The same for bits of the last field: XE, NI, RN, of which no exception knows."""
+    old = c.fpscr
+    mask = c.value(I32, fields)
+    new = old & ~mask | value & mask
+    set_rounding(c, old, new)
+    c.fpscr = new
+    finish(c, rc)
 
 
 @insn
 def mtfsf(c: Ppc, fm: Field, frb: Field, rc: Field) -> None:
     """The fields of FPSCR that FLM names <- theirs in (frB)32:63"""
-    replace(c, fields_mask(fm), c.fpr[frb].bitcast(I64).trunc(I32), rc)
+    value = c.fpr[frb].bitcast(I64).trunc(I32)
+    if fm == 0xFF:
+        write(c, value)
+        finish(c, rc)
+    elif fm == 1:
+        replace_controls(c, 15, value, rc)
+    else:
+        replace(c, fields_mask(fm), value, rc)
 
 
 @insn
 def mtfsfi(c: Ppc, crfd: Field, imm: Field, rc: Field) -> None:
     """FPSCR field BF <- U"""
+    if crfd == 7:
+        replace_controls(c, 15, c.value(I32, imm), rc)
+        return
     shift = field_shift(crfd)
     replace(c, 15 << shift, c.value(I32, imm << shift), rc)
 
@@ -185,13 +220,18 @@ def mtfsfi(c: Ppc, crfd: Field, imm: Field, rc: Field) -> None:
 @insn
 def mtfsb0(c: Ppc, bt: Field, rc: Field) -> None:
     """FPSCR[BT] <- 0"""
-    finish(c, settle(c) & ~c.value(I32, 1 << 31 - bt), rc)
+    change = replace_controls if bt >= 28 else replace
+    change(c, 1 << 31 - bt, c.const(I32, 0), rc)
 
 
 @insn
 def mtfsb1(c: Ppc, bt: Field, rc: Field) -> None:
     """FPSCR[BT] <- 1; an exception bit that was 0 also sets FX"""
-    old = settle(c)
+    if bt >= 28:
+        replace_controls(c, 1 << 31 - bt, c.const(I32, 15), rc)
+        return
+    old = read(c)
     bit = c.value(I32, 1 << 31 - bt) & ~bits.SUMMARIES
     news = (bit & ~old & bits.CAUSES).ne(0)
-    finish(c, old | bit | c.select(news, bits.FX, 0), rc)
+    write(c, old | bit | c.select(news, bits.FX, 0))
+    finish(c, rc)

@@ -87,6 +87,10 @@ class Runner(Protocol):
     def invalidate(self, start: int, end: int) -> None: ...
 
 
+def _nothing() -> None:
+    """What machines without native code do for their faults."""
+
+
 class OurMachine:
     """One of our engines.  An `sc` behind the code stops it."""
 
@@ -99,7 +103,8 @@ class OurMachine:
         self.cpu = engine.new_cpu()
         self.slots = frontend.layout.slots
         self.named = [(name, self.slots[name]) for name in (*GPRS, *FPRS, "lr", "ctr")]
-        self._written = 0
+        self.catch_faults: Callable[[], None] = _nothing
+        """Makes this machine the one whose faults the host's signal handler serves."""
 
     def write(self, address: int, data: bytes) -> None:
         self.memory.write(address, data)
@@ -110,6 +115,7 @@ class OurMachine:
         return self.memory.read(address, size)
 
     def run(self, before: State, length: int) -> tuple[State, str]:
+        self.catch_faults()
         self.set(before)
         self.cpu.pc = CODE
         left = self.engine.run(self.cpu)
@@ -198,11 +204,12 @@ def native(jit: bool) -> OurMachine:
     frontend, memory, log = PpcFrontend(), NativeMemory(), Log()
     where = "frontends.ppc.frontend:PpcFrontend"
     backend = LlvmBackend(where, frontend.pc_shift, open_cache(os.environ), log)
-    backend.runtime.catch_faults()
     options = EngineOptions(jit, hot_entries=HOT_ENTRIES)
     engine = Engine(frontend, memory.guest, backend, options, log)
     memory.guest.code_changed = engine.invalidate
-    return (JitMachine if jit else OurMachine)(frontend, memory, engine)
+    machine = (JitMachine if jit else OurMachine)(frontend, memory, engine)
+    machine.catch_faults = backend.runtime.catch_faults
+    return machine
 
 
 HOT_ENTRIES = 1

@@ -95,9 +95,10 @@ def _interpreter(head: bytes) -> tuple[bytes, ...]:
 def execve(thread: Thread, path: bytes, argv: tuple[bytes, ...], env: tuple[bytes, ...]) -> None:
     """Replace the program; comes back when the thread is ready to run the new one, or to end."""
     process = thread.process
+    thread.check_event()
     program = resolve(process, path, argv or (b"",), env)
     if not program.is_guest:
-        _leave_to_host(process, program)
+        _leave_to_host(thread, program)
     image = process.loader.open(program.path)
     if thread.tid == process.leader:
         process.end_other_threads(thread)
@@ -114,13 +115,20 @@ def execve(thread: Thread, path: bytes, argv: tuple[bytes, ...], env: tuple[byte
     thread.is_alive = False
 
 
-def _leave_to_host(process: Process, program: Program) -> None:
-    """A real execve; raises Errno if it fails, and then nothing has happened."""
+def _leave_to_host(thread: Thread, program: Program) -> None:
+    """A real execve; raises Errno if it fails, and then nothing has happened.
+
+    A signal that arrives now is delivered first: the new program must not find it in our hand,
+    and all others blocked.
+    """
+    process = thread.process
     if process.vfork is not None:
         process.vfork.send()
     process.log.flush()
+    path = host.Buffer(program.path + b"\0")
     argv, env = (_pointers(texts) for texts in (program.argv, program.env))
-    host.call(host.Nr.execve, program.path, ctypes.addressof(argv), ctypes.addressof(env))
+    places = (path.address, ctypes.addressof(argv), ctypes.addressof(env))
+    host.blocking(thread, host.Nr.execve, *places)
 
 
 def _pointers(texts: tuple[bytes, ...]) -> ctypes.Array[ctypes.c_char_p]:

@@ -48,6 +48,7 @@ _RECORD = struct.Struct("<Q")
 def fork(thread: Thread, request: Clone) -> int:
     """Make a child process; gives its id in the parent and 0 in the child."""
     process = thread.process
+    thread.check_event()
     pipe = _pipe(process) if request.flags & CLONE_VFORK else None
     shared = _shared_range(thread)
     process.signals.host.mask(ALL)

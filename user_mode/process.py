@@ -120,14 +120,14 @@ class Thread:
         """Serve the guest until the thread ends or another program takes its place."""
         process, cpu = self.process, self.cpu
         run, perform = process.engine.run, process.table.perform
-        event_words, event = cpu.view.cast("I"), HEADER["event"].offset // 4
+        words, event = cpu.view.cast("I"), HEADER["event"].offset // 4
         process.runtime.attach(cpu.address)
         process.signals.host.mask(self.blocked)
         while self.is_alive:
             stop = run(cpu)
-            if stop.kind == "syscall":
+            if stop.kind == "syscall" and not stop.code:
                 perform(self)
-                if event_words[event] or self.interrupted or self.saved_mask is not None:
+                if words[event] or self.interrupted or self.saved_mask is not None:
                     self._attend()
             else:
                 self._serve[stop.kind](self, stop)
@@ -140,6 +140,10 @@ class Thread:
         for page in memory.take_dirty():
             engine.invalidate(page, page + PAGE)
         take_signals(self)
+
+    def _on_ask(self, _stop: Exit) -> None:
+        """Code of a mode that the process has left: translate it anew."""
+        self.process.engine.invalidate(0, self.process.memory.size)
 
     def _on_event(self, _stop: Exit) -> None:
         take_signals(self)
@@ -157,6 +161,7 @@ class Thread:
             force(self, SigInfo(signal.SIGSEGV, code, address=stop.address))
 
     _serve: dict[str, Callable[[Thread, Exit], None]] = {
+        "syscall": _on_ask,
         "event": _on_event,
         "exception": _on_exception,
         "fault": _on_fault,
@@ -170,6 +175,15 @@ class Thread:
             self.is_unbegun = True
             return -EINTR
         return result
+
+    def check_event(self) -> None:
+        """Called by system calls that are not to begin while a signal is in hand: fail with EINTR.
+
+        The signal is delivered, and the call made again.
+        """
+        if self.cpu.has_event:
+            self.is_unbegun = True
+            raise Errno(EINTR)
 
     def set_blocked(self, mask: int) -> None:
         """Change the signal mask, here and in the host's kernel."""

@@ -71,6 +71,8 @@ class PpcThreads:
 
     def start_program(self, cpu: Cpu, entry: int, stack: int) -> None:
         """start_thread(): everything is zero but pc and r1."""
+        first = self._gpr[0].offset
+        cpu.view[first:] = bytes(len(cpu.view) - first)
         registers = Registers(pc=entry)
         registers.gpr[SP] = stack
         self.registers.write(cpu, registers)
@@ -78,6 +80,7 @@ class PpcThreads:
     def start_thread(self, cpu: Cpu, parent: Cpu, stack: int, tls: int | None) -> None:
         """copy_thread(): the parent's registers, but for r1, r2 and a result of 0."""
         if cpu is not parent:
+            cpu.copy_from(parent, self._gpr[0].offset)
             self.registers.write(cpu, self.registers.read(parent))
         if stack:
             cpu.set(self._gpr[SP], stack)

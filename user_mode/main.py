@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from user_mode.errors import Errno, UserError
@@ -40,20 +42,42 @@ def main(guest: Guest, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         settings = read_options(argv, environ)
         if _show_something(guest, settings):
-            return 0
+            return _flush()
         _run(guest, settings, environ)
         return 0
     except UserError as error:
         return _say(guest, error.message, error.status)
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        _forget_stdout()
+        return 128 + signal.SIGPIPE
     except Exception as error:
         return _say(guest, _internal_error(error, environ), INTERNAL_ERROR)
 
 
 def _say(guest: Guest, message: str, status: int) -> int:
-    sys.stderr.write(f"{guest.command}: {message}\n")
+    with suppress(OSError):
+        os.write(2, f"{guest.command}: {message}\n".encode(errors="surrogateescape"))
     return status
+
+
+def _flush() -> int:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_stdout()
+        raise UserError(f"cannot write that: {error.strerror}") from None
+    return 0
+
+
+def _forget_stdout() -> None:
+    """What could not be written: do not try again when the interpreter ends."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _show_something(guest: Guest, settings: Settings) -> bool:

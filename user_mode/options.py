@@ -143,6 +143,14 @@ OPTIONS: tuple[Option, ...] = (
 )
 # fmt: on
 
+VARIABLES: tuple[tuple[str, str], ...] = (
+    ("QEMUPY_CACHE", "off: keep no compiled code on disk"),
+    ("QEMUPY_CACHE_DIR", "where it is kept, ~/.cache/qemupy if not given"),
+    ("QEMUPY_CACHE_LIMIT", "how many MiB of it are kept"),
+    ("QEMUPY_DEBUG", "1: show where in qemupy an internal error happened"),
+)
+"""What has a variable and no option."""
+
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from user_mode.options import OPTIONS, Option
+from user_mode.options import OPTIONS, VARIABLES, Option
 
 EXAMPLES = (
     ("{command} ./hello", "run a static program"),
@@ -31,8 +31,10 @@ def print_usage(command: str, machine: str, root: str) -> None:
     for option in OPTIONS:
         variable = f"QEMUPY_{option.variable}" if option.variable else ""
         table.add_row(Text(spelling(option)), Text(variable), Text(option.help))
+    for variable, meaning in VARIABLES:
+        table.add_row("", Text(variable), Text(meaning))
     console.print(table)
-    console.print("\nEvery variable is also read with QEMU's prefix, QEMU_.  Examples:\n")
+    console.print("\nAn option's variable is also read with QEMU's prefix, QEMU_.  Examples:\n")
     for line, meaning in EXAMPLES:
         shown = line.format(command=command, root=root)
         console.print(Text.assemble(f"  {shown:<52}", (f" {meaning}", "dim")), soft_wrap=True)

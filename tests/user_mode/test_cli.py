@@ -59,10 +59,10 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def complain(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+def complain(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     """Run the command here, to its error: status and line."""
     status = main(PPC, arguments, {})
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert err.count("\n") == 1
     assert err.startswith("qemupy-ppc: ")
@@ -73,42 +73,42 @@ def complain(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 
 
 def test_mistakes_are_one_line_and_a_status(
-    capsys: pytest.CaptureFixture[str], put: Put, tmp_path: Path
+    capfd: pytest.CaptureFixture[str], put: Put, tmp_path: Path
 ) -> None:
-    assert complain(capsys) == (1, "say which program to run; -h shows how")
-    assert complain(capsys, "/nowhere/x") == (127, "/nowhere/x: no such file")
-    assert complain(capsys, str(tmp_path)) == (126, f"{tmp_path} is a directory")
+    assert complain(capfd) == (1, "say which program to run; -h shows how")
+    assert complain(capfd, "/nowhere/x") == (127, "/nowhere/x: no such file")
+    assert complain(capfd, str(tmp_path)) == (126, f"{tmp_path} is a directory")
     text = put(b"hello world")
-    assert complain(capsys, text)[0] == 126
-    assert complain(capsys, put(dynamic(b"/lib/ld-none.so")))[0] == 127
-    assert complain(capsys, "-cpu", "g5", text) == (
+    assert complain(capfd, text)[0] == 126
+    assert complain(capfd, put(dynamic(b"/lib/ld-none.so")))[0] == 127
+    assert complain(capfd, "-cpu", "g5", text) == (
         1, "there is no processor g5; -cpu help lists them",
     )  # fmt: skip
-    assert complain(capsys, "-d", "x", text) == (1, "there is no log item x; -d help lists them")
-    assert complain(capsys, "-D", "/nowhere/x", text)[0] == 1
+    assert complain(capfd, "-d", "x", text) == (1, "there is no log item x; -d help lists them")
+    assert complain(capfd, "-D", "/nowhere/x", text)[0] == 1
 
 
 def test_another_machines_program_names_its_command(
-    capsys: pytest.CaptureFixture[str], put: Put
+    capfd: pytest.CaptureFixture[str], put: Put
 ) -> None:
     path = put(Elf(program(EXIT_42).parts, machine=40, big=False))
     line = f"{path} is an ARM program (ELF32 little-endian, EM_ARM); run it with qemupy-arm"
-    assert complain(capsys, path) == (126, line)
+    assert complain(capfd, path) == (126, line)
 
 
-def test_an_error_of_our_own_is_one_line_too(capsys: pytest.CaptureFixture[str], put: Put) -> None:
+def test_an_error_of_our_own_is_one_line_too(capfd: pytest.CaptureFixture[str], put: Put) -> None:
     def build(*_: object) -> None:
         raise RuntimeError("the reason")
 
     broken: Guest = PPC._replace(build=build)  # type: ignore[arg-type]
     assert main(broken, [put(program(EXIT_42))], {}) == 70
     line = "qemupy-ppc: internal error: RuntimeError: the reason (QEMUPY_DEBUG=1 shows where)\n"
-    assert capsys.readouterr().err == line
+    assert capfd.readouterr().err == line
     main(broken, [put(program(EXIT_42))], {"QEMUPY_DEBUG": "1"})
-    assert "Traceback" in capsys.readouterr().err
+    assert "Traceback" in capfd.readouterr().err
 
 
-def test_what_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_can_be_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
     for arguments, wanted in (
         (["-version"], "qemupy-ppc 0."),
         (["-h"], "usage: qemupy-ppc [options] program"),
@@ -117,7 +117,7 @@ def test_what_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
         (["-d", "help"], "in_asm"),
     ):
         assert main(PPC, arguments, {}) == 0
-        assert wanted in capsys.readouterr().out
+        assert wanted in capfd.readouterr().out
 
 
 # -- programs ------------------------------------------------------------------------------

@@ -82,15 +82,14 @@ def _lift_block(frontend: Frontend, b: Builder, block: RegionBlock, with_text: b
     b.emit(ops.GOTO, VOID, (), (block.pc + at, ""))
 
 
-class _Edge(NamedTuple):
-    source: int
-    target: int
-
-
 def _connect(region: Function, b: Builder, inside: set[int]) -> None:
-    """Turn ways out that lead back into the region into branches, and guard the cycles."""
+    """Turn ways out that lead back into the region into branches, and guard the cycles.
+
+    Every cycle has an edge that does not lead to a higher address.  A static one is guarded where
+    it starts, where less of the guest's state is alive than at a loop's head; a return at its end.
+    """
     returns = _return_sites(region, inside)
-    edges: list[_Edge] = []
+    guarded: set[int] = set()
     pc = 0
     for block in list(region):
         for inst in block.insts:
@@ -98,14 +97,15 @@ def _connect(region: Function, b: Builder, inside: set[int]) -> None:
                 pc = inst.imm[0]
         last = block.insts[-1]
         if last.op is ops.GOTO and last.imm[1] != "leave" and last.imm[0] in inside:
-            edges.append(_Edge(pc, last.imm[0]))
-            block.insts[-1] = Value(b, ops.BR, VOID, (), block_label(last.imm[0]))
+            target = last.imm[0]
+            guard = (Value(b, ops.POLL, VOID, (), (target, ())),) if target <= pc else ()
+            block.insts[-1:] = (*guard, Value(b, ops.BR, VOID, (), block_label(target)))
         elif last.op is ops.JUMP and last.imm == "return":
-            edges += (_Edge(pc, site) for site in returns)
+            guarded.update(site for site in returns if site <= pc)
             _return_inside(region, b, block, returns)
-    for target in {e.target for e in edges if e.target <= e.source}:
+    for target in guarded:
         entry = region.blocks[block_label(target)]
-        entry.insts.insert(0, Value(b, ops.POLL, VOID, (), target))
+        entry.insts.insert(0, Value(b, ops.POLL, VOID, (), (target, ())))
 
 
 def _return_sites(region: Function, inside: set[int]) -> list[int]:

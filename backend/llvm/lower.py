@@ -112,7 +112,7 @@ class Lowering:
         self.entry: list[str] = []
         self.names: dict[Value, str] = {}
         self.counter = count()
-        self.locals: dict[Slot, str] = {}
+        self.locals: dict[str, str] = {}
 
     # -- text ------------------------------------------------------------------------------
 
@@ -228,9 +228,9 @@ class Lowering:
 
     def local_pointer(self, slot: Slot) -> str:
         """The stack slot of a local, made in the function's entry."""
-        pointer = self.locals.get(slot)
+        pointer = self.locals.get(slot.name)
         if pointer is None:
-            pointer = self.locals[slot] = f"%local{len(self.locals)}"
+            pointer = self.locals[slot.name] = f"%local{len(self.locals)}"
             self.entry.append(f"  {pointer} = alloca {self.memory_type(slot.type)}")
         return pointer
 

@@ -14,23 +14,35 @@ from importlib import import_module
 from time import process_time
 from typing import Any
 
+from tcg.ops import Op
 from tcg.passes import optimize
 
 from backend.llvm.blob import head_symbol
 from backend.llvm.compilation import compile_module
 from backend.llvm.llvmlite_api import Listing, Options
-from backend.llvm.lower import ATTRIBUTES, SIGNATURE, STATE, Declarations, Lowering, finish_module
+from backend.llvm.lower import (
+    ATTRIBUTES,
+    SIGNATURE,
+    SIMPLE,
+    STATE,
+    Declarations,
+    Lowering,
+    finish_module,
+)
 from tcg import ops
 from tcg.frontend import Frontend
 from tcg.ir import LOCAL_OFFSET, Function, Value, is_local
 from tcg.region import ENTRY, RegionBlock, build_region
 from tcg.state import Reason, Slot
-from tcg.types import I64, Type
+from tcg.types import I1, I8, I64, Type
 
 
 PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 """What LLVM does before it selects instructions: an eighth of the time that its O2 pipeline takes,
 for code that is 8 % slower; the IR has been through our own passes already."""
+
+Comparison = tuple[Op, Type]
+COMPARISONS = frozenset((ops.EQ, ops.NE, ops.ULT, ops.ULE, ops.SLT, ops.SLE))
 
 EXIT_HEAD = Slot("exit_head", I64, LOCAL_OFFSET)
 EXIT_PC = Slot("exit_pc", I64, LOCAL_OFFSET)
@@ -54,6 +66,7 @@ class RegionLowering(Lowering):
         self.volatile = " volatile" if parallel else ""
         self.in_memory = _indexed_slots(region)
         self.dirty = _written_slots(region) - self.in_memory
+        self.lazy = _lazy_flags(region)
         self.homes: dict[Slot, str] = {}
         self.leaves_by: set[str] = set()
 
@@ -80,6 +93,8 @@ class RegionLowering(Lowering):
             pointer = self.temp(f"getelementptr i8, ptr %env, i64 {slot.offset}")
             value = self.temp(f"load {memory}, ptr {pointer}{STATE}")
             self.line(f"store {memory} {value}, ptr {home}")
+        for slot in self.lazy:
+            self.line(f"store i8 0, ptr {self._kind_home(slot)}")
         self.set_header("current_rec", "0")
         self.set_header("current_pc", str(self.entries[0]))
         if len(self.entries) > 1:
@@ -94,7 +109,7 @@ class RegionLowering(Lowering):
             head = self.declarations.external(head_symbol(pc))
             here = self.temp(f"icmp eq ptr %rec, {head}")
             number = self.temp(f"select i1 {here}, i32 {i}, i32 {number}")
-        self.line(f"store i32 {number}, ptr {self.locals[ENTRY]}")
+        self.line(f"store i32 {number}, ptr {self.local_pointer(ENTRY)}")
 
     def slot_pointer(self, slot: Slot) -> str:
         if is_local(slot) or slot in self.in_memory:
@@ -103,7 +118,52 @@ class RegionLowering(Lowering):
 
     def lower_get(self, inst: Value) -> None:
         """Read a slot; what lives on the stack needs no alias scope."""
-        self.names[inst] = self.load_slot(self.slot_pointer(inst.imm), inst.type, "")
+        slot: Slot = inst.imm
+        if slot in self.lazy:
+            self.names[inst] = self.temp(f"trunc i8 {self._flag(slot)} to i1")
+        else:
+            self.names[inst] = self.load_slot(self.slot_pointer(slot), inst.type, "")
+
+    def lower_put(self, inst: Value) -> None:
+        """Write a slot; of a flag that is a comparison, keep what was compared."""
+        slot: Slot = inst.imm
+        kinds = self.lazy.get(slot)
+        if kinds is None:
+            super().lower_put(inst)
+            return
+        kind = comparison(inst.args[0])
+        if kind is None:
+            super().lower_put(inst)
+            number = 0
+        else:
+            number = kinds.index(kind) + 1
+            for place, operand in zip("xy", inst.args[0].args, strict=True):
+                home = self.local_pointer(_lazy_local(slot, place, number, operand.type))
+                self.line(f"store {operand.type} {self.operand(operand)}, ptr {home}")
+        self.line(f"store i8 {number}, ptr {self._kind_home(slot)}")
+
+    # -- flags: nobody looks at most of them, so what was compared is kept instead ---------------
+
+    def _kind_home(self, slot: Slot) -> str:
+        return self.local_pointer(_lazy_local(slot, "kind", 0, I8))
+
+    def _flag(self, slot: Slot) -> str:
+        """The byte of a flag that may be kept as a comparison."""
+        flag = self.temp(f"load i8, ptr {self.slot_pointer(slot)}")
+        kind = self.temp(f"load i8, ptr {self._kind_home(slot)}")
+        for number, (op, type_) in enumerate(self.lazy[slot], 1):
+            x, y = (
+                self.temp(
+                    f"load {type_}, ptr {self.local_pointer(_lazy_local(slot, p, number, type_))}"
+                )
+                for p in "xy"
+            )
+            holds = self.temp(SIMPLE[op].format(x, y, a=type_))
+            is_it = self.temp(f"icmp eq i8 {kind}, {number}")
+            flag = self.temp(
+                f"select i1 {is_it}, i8 {self.temp(f'zext i1 {holds} to i8')}, i8 {flag}"
+            )
+        return flag
 
     # -- ways out: few and shared, as each of them has to store everything back ----------------
 
@@ -143,7 +203,10 @@ class RegionLowering(Lowering):
         """Store what may have been written to env."""
         for slot in sorted(self.dirty, key=lambda s: s.offset):
             memory = self.memory_type(slot.type)
-            value = self.temp(f"load {memory}, ptr {self.slot_pointer(slot)}")
+            if slot in self.lazy:
+                value = self._flag(slot)
+            else:
+                value = self.temp(f"load {memory}, ptr {self.slot_pointer(slot)}")
             pointer = self.temp(f"getelementptr i8, ptr %env, i64 {slot.offset}")
             self.line(f"store {memory} {value}, ptr {pointer}{STATE}")
 
@@ -174,12 +237,16 @@ class RegionLowering(Lowering):
         self.leave(Reason.ASK, exit_info=str(what), exit_pc=str(next_pc))
 
     def lower_poll(self, inst: Value) -> None:
-        """Leave if somebody set the event word."""
+        """Leave if somebody set the event word; slots that are dead here need no value there."""
         event_label, go_label = self.fresh("event"), self.fresh("go")
         quiet = self._is_quiet()
         self.line(f"br i1 {quiet}, label %{go_label}, label %{event_label}, !prof !5")
         self.label(event_label)
-        self._leave_to(inst.imm)
+        pc, dead = inst.imm
+        for slot in dead:
+            if slot not in self.in_memory:
+                self.line(f"store {self.memory_type(slot.type)} 0, ptr {self.slot_pointer(slot)}")
+        self._leave_to(pc)
         self.label(go_label)
 
 
@@ -192,6 +259,7 @@ class ExactRegionLowering(RegionLowering):
         super().__init__(region, declarations, pc_shift, entries, parallel=True)
         self.in_memory = {inst.imm for inst in region.insts() if inst.op in (ops.GET, ops.PUT)}
         self.dirty = set()
+        self.lazy = {}
         self.pc = 0
 
     def store_slot(self, pointer: str, type_: Type, text: str, volatile: str = "") -> None:
@@ -204,6 +272,28 @@ class ExactRegionLowering(RegionLowering):
     def before_access(self) -> None:
         """A fault finds its pc in the header."""
         self.set_header("current_pc", str(self.pc), " volatile")
+
+
+def comparison(value: Value) -> Comparison | None:
+    """The kind of comparison that a value is, if it is one of integers."""
+    return (value.op, value.args[0].type) if value.op in COMPARISONS else None
+
+
+def _lazy_flags(region: Function) -> dict[Slot, list[Comparison]]:
+    """The flags that the region sets by comparing, with the kinds of comparison."""
+    lazy: dict[Slot, list[Comparison]] = {}
+    for inst in region.insts():
+        if inst.op is ops.PUT and inst.imm.type is I1 and not is_local(inst.imm):
+            kind = comparison(inst.args[0])
+            if kind is not None:
+                kinds = lazy.setdefault(inst.imm, [])
+                if kind not in kinds:
+                    kinds.append(kind)
+    return lazy
+
+
+def _lazy_local(slot: Slot, place: str, number: int, type_: Type) -> Slot:
+    return Slot(f"{slot.name}.{place}{number}", type_, LOCAL_OFFSET)
 
 
 def _indexed_slots(region: Function) -> set[Slot]:

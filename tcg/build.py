@@ -233,7 +233,7 @@ class Builder:
 
     def poll(self, pc: int) -> None:
         """Leave if an event is pending; the guest goes on at `pc`."""
-        self.emit(ops.POLL, VOID, (), pc)
+        self.emit(ops.POLL, VOID, (), (pc, ()))
 
     def insn(self, pc: int, text: str | None = None) -> None:
         """Mark the start of a guest instruction."""

@@ -339,7 +339,7 @@ class _Source:
         return f"pc = {inst.imm[0]:#x}"
 
     def _poll(self, inst: Value) -> str:
-        return f"if m32[{_EVENT}]: return Left(EVENT, {inst.imm:#x})"
+        return f"if m32[{_EVENT}]: return Left(EVENT, {inst.imm[0]:#x})"
 
     def _br(self, inst: Value) -> str:
         return f"at = {self.block_numbers[inst.imm]}" + self._again(inst.imm)

@@ -182,7 +182,7 @@ _OPERANDS: dict[Op, Callable[[Value, list[str]], str]] = {
     ops.GETF: lambda inst, _: _field_register(inst),
     ops.PUTF: lambda inst, operands: f"{_field_register(inst)}, {operands[0]}",
     ops.CALL: lambda inst, operands: ", ".join((inst.imm.name, *operands)),
-    ops.POLL: lambda inst, _: _number(inst.imm),
+    ops.POLL: lambda inst, _: ", ".join((_number(inst.imm[0]), *map(_slot, inst.imm[1]))),
     ops.BR: lambda inst, _: str(inst.imm),
     ops.CBR: _cbr,
     ops.GOTO: lambda inst, _: f"{_number(inst.imm[0])} {inst.imm[1]}",
@@ -432,6 +432,11 @@ def _read_ask(r: _Reader, line: _Line) -> None:
     line.value.imm = (r.number(line.items[0]), r.number(line.items[1]))
 
 
+def _read_poll(r: _Reader, line: _Line) -> None:
+    pc, *dead = line.items
+    line.value.imm = (r.number(pc), tuple(r.slot(line, slot) for slot in dead))
+
+
 def _read_number(r: _Reader, line: _Line) -> None:
     line.value.imm = r.number(line.items[0])
 
@@ -446,7 +451,7 @@ _READ: dict[Op, Callable[[_Reader, _Line], None]] = {
     ops.PUTF: _read_field_register,
     **dict.fromkeys((ops.LOAD, ops.STORE, ops.CAS, ops.RMW), _read_access),
     ops.CALL: _read_call,
-    ops.POLL: _read_number,
+    ops.POLL: _read_poll,
     ops.BR: _read_br,
     ops.CBR: _read_cbr,
     ops.GOTO: _read_goto,

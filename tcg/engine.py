@@ -264,8 +264,9 @@ class Engine:
                 self.hot.drop_all()
 
     def reset(self) -> None:
-        """Forget all guest code: another program takes this one's place (execve)."""
+        """Forget all guest code: of another program (execve), or of another frontend's mode."""
         with self.world.stop(), self.world.lock:
+            self.code.translator.forms.renew()
             self.code.drop_all()
             self.code.collect()
 

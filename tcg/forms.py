@@ -252,6 +252,13 @@ class Forms:
     def __init__(self, frontend: Frontend) -> None:
         self.frontend = frontend
         self.roots: dict[int, Question | Form] = {}
+        self._mode = frontend.name
+
+    def renew(self) -> None:
+        """Forget all forms if the frontend is in another mode: its rows mean something else."""
+        if self._mode != self.frontend.name:
+            self._mode = self.frontend.name
+            self.roots.clear()
 
     def find(self, decoded: Decoded, pc: int) -> Form:
         """The form of an instruction, lifting it if it is the first of its kind."""
@@ -269,8 +276,8 @@ class Forms:
         return node
 
     def add(self, form: Form) -> None:
-        """Enter a form that an earlier run has made."""
-        if form.row < 0:
+        """Enter a form that an earlier run has made, if that was in this mode."""
+        if form.row < 0 or not form.symbol.startswith(_symbol(self.frontend, form.row, {})):
             return
         if not form.path:
             self.roots[form.row] = form

@@ -35,6 +35,7 @@ def ppc_loader(settings: Settings) -> Loader:
 def build_ppc(settings: Settings, loader: Loader, log: Log, environ: Mapping[str, str]) -> Process:
     """A process for 32-bit PowerPC, big-endian, with nothing loaded yet."""
     from frontends.ppc.frontend import PpcFrontend
+    from frontends.ppc.state import CHECKS_FLOATS
     from user_mode.abi.ppc.abi import PpcAbi
     from user_mode.process import Process
     from user_mode.strace import Strace
@@ -46,7 +47,12 @@ def build_ppc(settings: Settings, loader: Loader, log: Log, environ: Mapping[str
     where = "frontends.ppc.frontend:PpcFrontend"
     runtime, engine, descriptors = _translator(frontend, where, memory, settings, log, environ)
     memory.code_changed = engine.invalidate
-    abi = PpcAbi(frontend.state)
+
+    def check_floats() -> None:
+        frontend.set_mode(CHECKS_FLOATS)
+        engine.reset()
+
+    abi = PpcAbi(frontend.state, check_floats)
     abi.release = settings.uname_release.encode(errors="surrogateescape")
     table = SyscallTable(abi, _syscalls(), Strace(abi, log) if log.wants("strace") else None)
     process = Process(abi, memory, engine, runtime, table, loader, log, "qemupy-ppc")

@@ -211,6 +211,22 @@ def _get_name(thread: Thread, address: int) -> int:
     return call(Nr.prctl, PR_GET_NAME, thread.process.memory.host_range(address, _NAME_BYTES, True))
 
 
+_PR_FP_EXC_PRECISE = 3
+
+
+def _get_float_exceptions(thread: Thread, address: int) -> int:
+    are_raised = thread.process.abi.raises_float_exceptions(thread.cpu)
+    thread.process.memory.put_u32(address, _PR_FP_EXC_PRECISE if are_raised else 0)
+    return 0
+
+
+def _set_float_exceptions(thread: Thread, mode: int) -> int:
+    if mode & ~_PR_FP_EXC_PRECISE:
+        raise Errno(errno.EINVAL)
+    thread.process.abi.raise_float_exceptions(thread.cpu, mode != 0)
+    return 0
+
+
 def _put_zero(thread: Thread, address: int) -> int:
     thread.process.memory.put_u32(address, 0)
     return 0
@@ -223,13 +239,12 @@ def _ignored(thread: Thread, address: int) -> int:
 _PRCTL_SPECIAL: dict[int, Callable[[Thread, int], int]] = {
     PR_SET_NAME: _set_name,
     PR_GET_NAME: _get_name,
-    PR_GET_FPEXC: _put_zero,
-    PR_SET_FPEXC: _ignored,
+    PR_GET_FPEXC: _get_float_exceptions,
+    PR_SET_FPEXC: _set_float_exceptions,
     PR_GET_ENDIAN: _put_zero,
     PR_SET_VMA: _ignored,
 }
-"""Floating-point exceptions are off and the byte order is big (PowerPC's options); the names of
-anonymous memory are for people."""
+"""PR_GET_ENDIAN answers big (0): only PowerPC has it.  Names of anonymous memory are for people."""
 
 
 @syscall

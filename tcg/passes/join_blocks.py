@@ -1,5 +1,7 @@
 """Blocks that nothing leads to go; a block joins the only one that leads to it.
 
+A block that only leads on to another is passed over.
+
     entry:                          entry:
       cbr 1, L1, L2                   put r3, 1
     L1:                               goto 0x10000104
@@ -21,10 +23,13 @@ from tcg.types import VOID
 
 def join_blocks(function: Function) -> None:
     """Decide branches on constants, drop unreachable blocks, merge straight runs of blocks."""
+    ways = _ways_through(function)
     for block in function:
         end = block.insts[-1]
         if end.op is ops.CBR:
-            _decide(block, end)
+            _decide(block, end, ways)
+        elif end.op is ops.BR and end.imm in ways:
+            end.imm = ways[end.imm]
     if len(function.blocks) == 1:
         return
     order = reverse_postorder(function)
@@ -36,13 +41,33 @@ def join_blocks(function: Function) -> None:
     function.blocks = {label: b for label, b in function.blocks.items() if label in leading}
 
 
-def _decide(block: Block, end: Value) -> None:
-    yes, no, _ = end.imm
+def _ways_through(function: Function) -> dict[str, str]:
+    """Where one comes out who enters a block that only leads on."""
+    next_of = {
+        block.label: block.insts[0].imm
+        for block in function
+        if len(block.insts) == 1 and block.insts[0].op is ops.BR
+    }
+    ways: dict[str, str] = {}
+    for label, target in next_of.items():
+        passed = {label}
+        while target in next_of and target not in passed:
+            passed.add(target)
+            target = next_of[target]
+        ways[label] = target
+    return ways
+
+
+def _decide(block: Block, end: Value, ways: dict[str, str]) -> None:
+    yes, no, likely = end.imm
+    yes, no = ways.get(yes, yes), ways.get(no, no)
     condition = end.args[0]
     if condition.op is ops.CONST:
         block.insts[-1] = Value(end.b, ops.BR, VOID, (), yes if condition.imm else no)
     elif yes == no:
         block.insts[-1] = Value(end.b, ops.BR, VOID, (), yes)
+    else:
+        end.imm = (yes, no, likely)
 
 
 def _absorb(block: Block, blocks: dict[str, Block], leading: dict[str, list[Block]]) -> None:

@@ -19,6 +19,7 @@ from tcg.ir import Function, Value
 from tcg.ops import Op
 from tcg.passes.graph import dominators, predecessors, reverse_postorder
 from tcg.rules.load import Matcher, load
+from tcg.types import I1
 
 Numbered = dict[object, Value]
 """Pure operations by what they compute."""
@@ -35,7 +36,7 @@ def simplify(function: Function) -> None:
     for block in order:
         numbered = done[above[block.label]].copy() if done else {}
         block.insts = walk.block(block.insts, numbered)
-        _straighten(block.insts[-1])
+        _straighten(block.insts[-1], numbered)
         done[block.label] = numbered
 
 
@@ -90,12 +91,40 @@ class _Walk:
         return kept
 
 
-def _straighten(end: Value) -> None:
-    """A branch on a negated condition goes the other way on the condition itself."""
+def _straighten(end: Value, numbered: Numbered) -> None:
+    """A branch on a negated condition goes the other way on the condition, if that is there."""
     if end.op is not ops.CBR:
         return
-    condition = end.args[0]
-    if condition.op is ops.XOR and condition.args[1].op is ops.CONST:
+    positive = _negation(end.args[0], numbered)
+    if positive is not None:
         yes, no, likely = end.imm
-        end.args = (condition.args[0],)
+        end.args = (positive,)
         end.imm = (no, yes, None if likely is None else not likely)
+
+
+def _negation(condition: Value, numbered: Numbered) -> Value | None:
+    """The value, computed before, that is set where `condition` is not."""
+    op, args = condition.op, condition.args
+    if op is ops.XOR and args[1].op is ops.CONST:
+        return args[0]
+    if op is ops.NE:
+        return numbered.get((ops.EQ, I1, args))
+    if op is ops.SLE or op is ops.ULE:
+        return numbered.get((_STRICT[op], I1, args[::-1]))
+    if op is ops.SLT or op is ops.ULT:
+        return numbered.get((op, I1, _opposite(op, *args)))
+    return None
+
+
+def _opposite(op: Op, x: Value, y: Value) -> tuple[Value, Value] | None:
+    """The operands of the negation, as x < 5 has 4 < x; None if no constant allows it."""
+    assert x.b is not None
+    least = 0 if op is ops.ULT else (x.type.mask >> 1) + 1
+    if y.op is ops.CONST and y.imm != least:
+        return x.b.const(y.type, y.imm - 1), x
+    if x.op is ops.CONST and x.imm + 1 & x.type.mask != least:
+        return y, x.b.const(x.type, x.imm + 1)
+    return None
+
+
+_STRICT = {ops.SLE: ops.SLT, ops.ULE: ops.ULT}

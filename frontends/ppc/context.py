@@ -87,6 +87,7 @@ class Ppc(Builder):
     string_count = Register("xer.count")
     vrsave = Register("vrsave")
     fpscr = Register("fpscr")
+    fpscr_raised = Register("fpscr_raised")
     fprf_kind = Register("fprf_kind")
     fprf_value = Register("fprf_value")
     fpcc_a = Register("fpcc_a")

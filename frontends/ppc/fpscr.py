@@ -19,10 +19,8 @@ from tcg.types import F64, I1, I32, I64, VOID
 
 
 def note(c: Ppc, raised: Value) -> None:
-    """FPSCR's exception bits <- also `raised`; FX if one of them was not set before."""
-    old = c.fpscr
-    news = (raised & ~old).ne(0)
-    c.fpscr = old | raised | c.select(news, bits.FX, 0)
+    """These exceptions have happened; `read` says what that means to FPSCR."""
+    c.fpscr_raised = c.fpscr_raised | raised
 
 
 def host_exceptions(c: Ppc) -> Value:
@@ -34,16 +32,18 @@ def host_exceptions(c: Ppc) -> Value:
     return raised
 
 
-def forget_host_flags(c: Ppc) -> None:
-    """The host's register starts to collect anew."""
-    c.emit(ops.FPSET, VOID, (c.const(I32, 0),))
-
-
 def take_host_flags(c: Ppc) -> Value:
-    """What the host's register has collected; it forgets it."""
+    """The exceptions that the host's register has collected; it forgets them."""
     raised = host_exceptions(c)
-    forget_host_flags(c)
+    c.emit(ops.FPSET, VOID, (c.const(I32, 0),))
     return raised
+
+
+def read_exceptions(c: Ppc) -> Value:
+    """FPSCR less its summaries, with FPRF as it may be.  FX if a cause that was 0 has happened."""
+    stored = c.fpscr
+    raised = host_exceptions(c) | c.fpscr_raised
+    return stored | raised | c.select((raised & ~stored).ne(0), bits.FX, 0)
 
 
 def with_summaries(c: Ppc, fpscr: Value) -> Value:
@@ -56,8 +56,7 @@ def with_summaries(c: Ppc, fpscr: Value) -> Value:
 
 def copy_to_cr1(c: Ppc) -> None:
     """CR1 <- FX, FEX, VX, OX: what Rc = 1 means to a floating-point instruction (Book I, 2.3.1)."""
-    note(c, take_host_flags(c))
-    fpscr = with_summaries(c, c.fpscr)
+    fpscr = with_summaries(c, read_exceptions(c))
     c.set_cr(1, *(c.flag(fpscr, shift) for shift in (31, 30, 29, 28)))
 
 
@@ -105,16 +104,21 @@ def read_fprf(c: Ppc, fpscr: Value) -> Value:
 
 def read(c: Ppc) -> Value:
     """FPSCR, less its summaries; nothing is changed by looking."""
-    stored, raised = c.fpscr, host_exceptions(c)
-    fx = c.select((raised & ~stored).ne(0), bits.FX, 0)
-    return (stored | raised | fx) & ~bits.FPRF | read_fprf(c, stored)
+    fpscr = read_exceptions(c)
+    return fpscr & ~bits.FPRF | read_fprf(c, fpscr)
 
 
 def write(c: Ppc, fpscr: Value) -> None:
-    """FPSCR <- fpscr, of which the summaries do not matter"""
+    """FPSCR <- fpscr, of which the summaries do not matter.
+
+    What the host has collected may stay there if FPSCR has it too, as it mostly has when a function
+    puts back what it found.
+    """
     set_rounding(c, c.fpscr, fpscr)
-    forget_host_flags(c)
+    with c.when((host_exceptions(c) & ~fpscr).ne(0), likely=False):
+        c.emit(ops.FPSET, VOID, (c.const(I32, 0),))
     c.fpscr = fpscr & ~bits.SUMMARIES
+    c.fpscr_raised = 0
     c.fprf_kind = bits.EXPLICIT
 
 
@@ -130,7 +134,7 @@ def leave_if_enabled(c: Ppc) -> None:
     If some can be raised later, the client has to switch to translations that look for them.
     """
     with c.when(c.traps_floats, likely=False):
-        fpscr = with_summaries(c, c.fpscr)
+        fpscr = with_summaries(c, read_exceptions(c))
         c.raise_(GuestException.FLOAT, c.pc, when=c.flag(fpscr, 30))
         if not c.checks_floats:
             with c.when((fpscr & bits.ENABLES).ne(0), likely=False):

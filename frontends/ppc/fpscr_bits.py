@@ -1,10 +1,10 @@
 """The bits of FPSCR: Book I, 4.2.2.
 
-In the CPU state FPSCR is spread.  Slot `fpscr` has all but what follows from the rest: the
-summaries FEX and VX, exceptions that still are only in the host's own register, and FPRF, which is
-computed from the last result when somebody looks.  FR and FI are as the last mtfsf and its like
-left them: they say of the last operation alone what XX says of all, and no program is known to
-read them.
+In the CPU state FPSCR is spread.  Slot `fpscr` has what was last written; exceptions since are in
+slot `fpscr_raised` (invalid operations) and in the host's own register (the others).  The summaries
+FEX and VX follow from the other bits, and FPRF is computed from the last result when somebody
+looks.  FR and FI are as the last mtfsf and its like left them: they say of the last operation
+alone what XX says of all, and no program is known to read them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from tcg.cpu import Cpu
 from tcg.state import HEADER
 
 INFINITY = 0x7FF0 << 48
-ROUNDING = 3 << 13
+MXCSR_MASKED = 0x1F80
+"""All of the host's FP exceptions off, rounding to nearest."""
 
 
 def read_cr(state: PpcState, cpu: Cpu) -> int:
@@ -41,7 +42,8 @@ def read_fpscr(state: PpcState, cpu: Cpu) -> int:
     slots = state.layout.slots
     stored = cpu.get(slots["fpscr"])
     host = cpu.get(HEADER["mxcsr"])
-    raised = sum(guest for flag, guest in bits.HOST_FLAGS if host & flag)
+    raised = cpu.get(slots["fpscr_raised"])
+    raised |= sum(guest for flag, guest in bits.HOST_FLAGS if host & flag)
     fpscr = stored | raised | (bits.FX if raised & ~stored else 0)
     kind = cpu.get(slots["fprf_kind"])
     if kind & 3:
@@ -57,9 +59,9 @@ def write_fpscr(state: PpcState, cpu: Cpu, value: int) -> None:
     """FPSCR <- value; its summaries follow from the other bits"""
     slots = state.layout.slots
     cpu.set(slots["fpscr"], value & ~bits.SUMMARIES & 0xFFFF_FFFF)
+    cpu.set(slots["fpscr_raised"], 0)
     cpu.set(slots["fprf_kind"], bits.EXPLICIT)
-    kept = cpu.get(HEADER["mxcsr"]) & ~(ROUNDING | 0x3F)
-    cpu.set(HEADER["mxcsr"], kept | bits.host_rounding(value) << 13)
+    cpu.set(HEADER["mxcsr"], MXCSR_MASKED | bits.host_rounding(value) << 13)
 
 
 def with_summaries(fpscr: int) -> int:

@@ -49,6 +49,7 @@ class PpcState:
         layout.slot("vrsave", I32)
         layout.slot("msr.fe", I1)
         layout.slot("fpscr", I32)
+        layout.slot("fpscr_raised", I32)
         layout.slot("fprf_kind", I8)
         for name in ("fprf_value", "fpcc_a", "fpcc_b"):
             layout.slot(name, F64)

@@ -196,3 +196,4 @@ def close_on_exec(process: Process, image: Image) -> None:
             if host.call(host.Nr.fcntl, fd, F_GETFD) & FD_CLOEXEC:
                 host.call(host.Nr.close, fd)
     process.fds.after_exec()
+    process.shared_segments.clear()

@@ -282,6 +282,8 @@ class Process:
         self.leader_status = 0
         """What the main thread gave to exit(2): the status of the process when all have ended."""
         self.fds = Descriptors()
+        self.limits: dict[int, tuple[int, int]] = {}
+        """Limits of memory, soft and hard, that the guest has set for itself."""
         self.shared_segments: dict[int, int] = {}
         """What shmat(2) has attached: guest address to bytes."""
         self._unknown: set[str] = set()
@@ -398,4 +400,5 @@ class Process:
         """Name a system call that is not there, once, for those who asked to see the calls."""
         if name not in self._unknown:
             self._unknown.add(name)
-            self.log.write("unimp", f"{self.name}: unknown system call {name}\n")
+            item = "unimp" if self.log.wants("unimp") else "strace"
+            self.log.write(item, f"{self.name}: unknown system call {name}\n")

@@ -103,29 +103,38 @@ def _limit_to_host(value: int, size: int) -> int:
     return RLIM_INFINITY if value == (1 << 8 * size) - 1 else value
 
 
-_OF_OUR_MEMORY = frozenset((2, 9))
-"""RLIMIT_DATA and RLIMIT_AS: imposed on the emulator they would end it."""
 _RLIMIT_AS = 9
+_OF_OUR_MEMORY = frozenset((2, 3, _RLIMIT_AS))
+"""RLIMIT_DATA, RLIMIT_STACK and RLIMIT_AS: imposed on the emulator they would end it."""
 
 
 def _limits(
     thread: Thread, pid: int, resource: int, new: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """prlimit64(2) on the host; limits of the address space are the guest memory's own."""
-    layout = thread.process.abi.host_structs.rlimit
+    """prlimit64(2); limits of memory are remembered here, and of them RLIMIT_AS is enforced."""
+    process = thread.process
+    layout = process.abi.host_structs.rlimit
     is_own = pid in (0, os.getpid()) and resource in _OF_OUR_MEMORY
     request = Buffer(layout.pack(*new)) if new and not is_own else None
     old = Buffer(layout.size)
     call(Nr.prlimit64, pid, resource, address_of(request), old.address)
     soft, hard = layout.unpack(old.raw)
-    memory = thread.process.memory
-    if is_own and resource == _RLIMIT_AS:
-        soft = hard if memory.address_limit is None else memory.address_limit
-        if new is not None:
-            if new[0] > new[1] or new[1] > hard:
-                raise Errno(errno.EINVAL if new[0] > new[1] else errno.EPERM)
-            memory.address_limit = None if new[0] == RLIM_INFINITY else new[0]
+    if not is_own:
+        return soft, hard
+    soft, hard = process.limits.get(resource, (soft, hard))
+    if new is not None:
+        _remember_limit(thread, resource, new, hard)
     return soft, hard
+
+
+def _remember_limit(thread: Thread, resource: int, new: tuple[int, int], hard: int) -> None:
+    if new[0] > new[1]:
+        raise Errno(errno.EINVAL)
+    if new[1] > hard and os.geteuid():
+        raise Errno(errno.EPERM)
+    thread.process.limits[resource] = new
+    if resource == _RLIMIT_AS:
+        thread.process.memory.address_limit = None if new[0] == RLIM_INFINITY else new[0]
 
 
 @syscall(also=("ugetrlimit",))

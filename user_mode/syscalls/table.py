@@ -163,6 +163,8 @@ class SyscallTable:
         invoke = self._bound.get(number)
         if invoke is None:
             invoke = self._bound[number] = self._bind(number)
+            if self.call_of(number) is None:
+                thread.process.unknown_syscall(self.name_of(number))
         try:
             result = invoke(thread)
         except Errno as error:
@@ -178,6 +180,10 @@ class SyscallTable:
         """The call behind a guest's number; None if there is none here."""
         return self.calls.get(self.abi.numbers.get(number, ""))
 
+    def name_of(self, number: int) -> str:
+        """The name of a guest's number, known or not."""
+        return self.abi.numbers.get(number, f"syscall_{number}")
+
     def _fail_with(self, thread: Thread, number: int, code: int) -> None:
         if code == errno.EINTR:
             call = self.call_of(number)
@@ -188,9 +194,9 @@ class SyscallTable:
     def _bind(self, number: int) -> Callable[[Thread], int | None]:
         """The whole way of one call as one function: fetch, convert, make, and show."""
         call = self.call_of(number)
-        name = self.abi.numbers.get(number, f"syscall_{number}")
+        name = self.name_of(number)
         if call is None:
-            call = Syscall(name, _unknown(name), ())
+            call = Syscall(name, _unknown, ())
         invoke = self._converting(call)
         return invoke if self._strace is None else self._traced(call, name, invoke, self._strace)
 
@@ -236,9 +242,5 @@ class SyscallTable:
         return traced
 
 
-def _unknown(name: str) -> Function:
-    def missing(thread: Thread) -> int:
-        thread.process.unknown_syscall(name)
-        raise Errno(errno.ENOSYS)
-
-    return missing
+def _unknown(thread: Thread) -> int:
+    raise Errno(errno.ENOSYS)

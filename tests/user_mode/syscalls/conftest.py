@@ -72,6 +72,7 @@ class Guest:
             exe=b"/bin/true",
             argv=[b"true", b"a b"],
             auxv=b"\0\0\0\6\0\0\x10\0" + bytes(8),
+            limits={},
             shared_segments={},
             unknown_syscall=self.unknown.append,
         )

@@ -16,7 +16,8 @@ from typing import Any
 class Translation:
     """The body of a block: its records in order, the pc of each, and what follows it.
 
-    `barrier`: how many bytes of code precede the first instruction that no region may contain.
+    `barrier`: how many bytes of code precede the first instruction that no region may contain, if
+    there is one (code that does not decode).
     `code` are the guest bytes it was made from.  `returns_to`: its last instruction is a call that
     comes back there.
     """

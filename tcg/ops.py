@@ -26,7 +26,7 @@ class Op:
     """One operation.
 
     `effects`: must neither vanish nor be repeated.  `ends`: ends its IR block.  `barrier`: touches
-    the FP environment, so nothing may be moved across it and no region contains it.
+    the FP environment, so no float operation may be moved across it.
     """
 
     name: str

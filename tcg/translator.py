@@ -89,8 +89,6 @@ class Translator:
                 break
             form = self.forms.find(one, pc + at)
             decoded.steps.append(Step(pc + at, form, one.fields))
-            if form.barrier and decoded.barrier is None:
-                decoded.barrier = at
             at += one.size
             if form.ends or not form.falls:
                 decoded.is_open = form.falls

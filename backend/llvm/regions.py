@@ -28,6 +28,7 @@ from backend.llvm.lower import (
     Declarations,
     Lowering,
     finish_module,
+    llvm_type,
 )
 from tcg import ops
 from tcg.frontend import Frontend
@@ -72,6 +73,8 @@ class RegionLowering(Lowering):
 
     def text(self) -> str:
         """The region as an LLVM function."""
+        if any(inst.op.barrier for inst in self.function.insts()):
+            self._give_homes_to_floats()
         self.lower_blocks()
         self._ways_out()
         self._enter()
@@ -164,6 +167,47 @@ class RegionLowering(Lowering):
                 f"select i1 {is_it}, i8 {self.temp(f'zext i1 {holds} to i8')}, i8 {flag}"
             )
         return flag
+
+    def _give_homes_to_floats(self) -> None:
+        """Have all floats of the region known from its start, so that each of them can be pinned."""
+        for inst in self.function.insts():
+            if inst.op in (ops.GET, ops.PUT) and inst.imm.type.is_float:
+                slot = inst.imm
+                if not is_local(slot) and slot not in self.in_memory:
+                    self.slot_pointer(slot)
+
+    # -- the FP environment: no float operation may cross a look at it --------------------------
+
+    def _pin_floats(self) -> None:
+        """Make LLVM finish the float operations before this point and start later ones after it.
+
+        Every float that lives in the region goes through an empty piece of assembly, which LLVM
+        keeps in order with the other things that have effects.
+        """
+        for slot, home in list(self.homes.items()):
+            if slot.type.is_float:
+                t = llvm_type(slot.type)
+                value = self.temp(f"load {t}, ptr {home}")
+                pinned = self.temp(f'call {t} asm sideeffect "", "=x,0,~{{memory}}"({t} {value})')
+                self.line(f"store {t} {pinned}, ptr {home}")
+
+    def lower_fpflags(self, inst: Value) -> None:
+        """Read the sticky flags."""
+        self._pin_floats()
+        super().lower_fpflags(inst)
+        self._pin_floats()
+
+    def lower_fpset(self, inst: Value) -> None:
+        """Replace the sticky flags."""
+        self._pin_floats()
+        super().lower_fpset(inst)
+        self._pin_floats()
+
+    def lower_fpround(self, inst: Value) -> None:
+        """Set the rounding mode."""
+        self._pin_floats()
+        super().lower_fpround(inst)
+        self._pin_floats()
 
     # -- ways out: few and shared, as each of them has to store everything back ----------------
 

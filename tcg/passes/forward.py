@@ -6,6 +6,9 @@
     put r3, %1
     goto 0x10000104
 
+What floats are is forgotten where the FP environment is looked at: a float operation behind that
+must not find its operands before it.
+
 Knowledge flows along every edge that does not close a loop; where edges meet, what all of them
 agree on stays known.
 """
@@ -74,5 +77,8 @@ def _forward_in(insts: list[Value], known: Known, replaced: dict[Value, Value]) 
             file = inst.imm if op is ops.PUTX else inst.imm[0]
             for slot in file.slots:
                 known.pop(slot, None)
+        elif op.barrier:
+            for slot in [slot for slot in known if slot.type.is_float]:
+                del known[slot]
         keep(inst)
     return kept

@@ -76,14 +76,15 @@ def timed(name: str, command: list[str], rounds: int, *, shown: bool, statistics
 
 def tiers(statistics: Path) -> Table:
     """What the engine did, in its own words."""
-    table = Table(title="What the engine did", title_justify="left")
-    table.add_column("", justify="right")
-    table.add_column("")
+    table = Table("count", "what", title="What the engine did", title_justify="left")
+    table.columns[0].justify = "right"
     counts = json.loads(statistics.read_text()) if statistics.exists() else {}
     for key, words in STATISTICS.items():
         value = counts.get(key)
         if value is not None:
             table.add_row(f"{value:,.2f}" if isinstance(value, float) else f"{value:,}", words)
+    if not table.rows:
+        table.add_row("", "the engine left no statistics")
     return table
 
 

@@ -139,7 +139,8 @@ class _Source:
     def __init__(self, function: Function, evaluator: Evaluator) -> None:
         self.function = function
         self.evaluator = evaluator
-        self.names: dict[Value, str] = {}
+        giving = (inst for inst in function.insts() if inst.op.result)
+        self.names = {inst: f"v{i}" for i, inst in enumerate(giving)}
         self.globals: dict[str, Any] = dict(_GLOBALS)
         self.lines: list[str] = []
         self.indent = ""
@@ -210,8 +211,7 @@ class _Source:
         for inst in block.insts:
             text = self.text(inst)
             if inst.op.result:
-                name = self.names[inst] = f"v{len(self.names)}"
-                text = f"{name} = {text}"
+                text = f"{self.names[inst]} = {text}"
             self.line(text)
 
     # -- one operation ---------------------------------------------------------------------

@@ -22,7 +22,10 @@ from tcg.types import VOID
 
 
 def join_blocks(function: Function) -> None:
-    """Decide branches on constants, drop unreachable blocks, merge straight runs of blocks."""
+    """Decide branches on constants, drop unreachable blocks, merge straight runs of blocks.
+
+    Leaves the blocks in an order in which each stands behind those that dominate it.
+    """
     ways = _ways_through(function)
     for block in function:
         end = block.insts[-1]
@@ -38,7 +41,7 @@ def join_blocks(function: Function) -> None:
     for block in order:
         if block.label in leading:
             _absorb(block, function.blocks, leading)
-    function.blocks = {label: b for label, b in function.blocks.items() if label in leading}
+    function.blocks = {block.label: block for block in order if block.label in leading}
 
 
 def _ways_through(function: Function) -> dict[str, str]:

@@ -157,3 +157,11 @@ def test_fields_cannot_be_evaluated(op: Op) -> None:
     }[op]
     with pytest.raises(ValueError, match=f"{op} has no value before the fields have"):
         run(text, kind="handler")
+
+
+def test_blocks_may_stand_in_any_order() -> None:
+    """A block before one that dominates it."""
+    state = new_state({"r0": 7})
+    text = "entry:\nbr there\nlater:\nput r1, %0\nnext\nthere:\n%0 = get.i32 r0\nbr later"
+    assert run(text, state) == NONE
+    assert state.get(LAYOUT.slots["r1"]) == 7

@@ -65,6 +65,12 @@ INTRINSICS: dict[Op, str] = {
 """Operations that are one LLVM intrinsic: {n} result type's, {m} operand type's mangled name."""
 # fmt: on
 
+RAISING = frozenset((
+    ops.FADD, ops.FSUB, ops.FMUL, ops.FDIV, ops.FMA, ops.FSQRT, ops.FRINT, ops.FEXT, ops.FTRUNC,
+    ops.SITOF, ops.UITOF, ops.FTOSI, ops.FTOUI, ops.FEQ, ops.FLT, ops.FLE,
+))  # fmt: skip
+"""Operations that may set sticky flags.  LLVM does not know that, and would move them."""
+
 SHIFTS = {ops.SHL: "shl", ops.SHR: "lshr", ops.SAR: "ashr"}
 DIVISIONS = {ops.UDIV: "udiv", ops.UREM: "urem", ops.SDIV: "sdiv", ops.SREM: "srem"}
 
@@ -113,6 +119,8 @@ class Lowering:
         self.names: dict[Value, str] = {}
         self.counter = count()
         self.locals: dict[str, str] = {}
+        self.raised: list[Value] = []
+        """What may have set sticky flags in this block since they were last looked at."""
 
     # -- text ------------------------------------------------------------------------------
 
@@ -151,10 +159,13 @@ class Lowering:
 
     def start_block(self, block: Block) -> None:
         """Emit what stands before the block's own operations."""
+        self.raised.clear()
         self.label(block.label)
 
     def lower(self, inst: Value) -> None:
         """Lower one operation."""
+        if inst.op in RAISING:
+            self.raised.append(inst)
         simple = SIMPLE.get(inst.op)
         if simple is not None:
             self.names[inst] = self.temp(self._fill(simple, inst))
@@ -355,7 +366,18 @@ class Lowering:
 
     # -- the FP environment ----------------------------------------------------------------
 
+    def _settle_floats(self) -> None:
+        """Have everything computed that may set flags, before they are read or replaced."""
+        for inst in self.raised:
+            name, t = self.names[inst], llvm_type(inst.type)
+            if inst.type is I1:
+                name, t = self.temp(f"zext i1 {name} to i32"), "i32"
+            kind = "x" if inst.type.is_float else "r"
+            self.line(f'call void asm sideeffect "", "{kind},~{{memory}}"({t} {name})')
+        self.raised.clear()
+
     def _mxcsr(self) -> tuple[str, str]:
+        self._settle_floats()
         self.declarations.lines["declare void @llvm.x86.sse.stmxcsr(ptr)"] = None
         self.declarations.lines["declare void @llvm.x86.sse.ldmxcsr(ptr)"] = None
         pointer = self.local_pointer(_MXCSR)

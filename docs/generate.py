@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tcg.describe import passes_page
 from tcg.ops import OPS, Op
 
 FOLDER = Path(__file__).resolve().parent
@@ -38,9 +39,12 @@ def ir_row(op: Op) -> str:
     return f"| `{op.name}` | `{signature}` | {meaning} | {', '.join(laws)} |\n"
 
 
-LAWS = ("commutes", "effects", "ends", "barrier")
+LAWS = ("commutes", "effects", "ends", "leaves", "barrier")
 
-PAGES: dict[str, Callable[[], str]] = {"ir.md": ir_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "ir.md": ir_page,
+    "passes.md": lambda: f"{NOTE}\n\n{passes_page()}",
+}
 """Generated pages by their file name."""
 
 

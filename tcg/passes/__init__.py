@@ -14,6 +14,10 @@ PIPELINE: tuple[Callable[[Function], None], ...] = (join_blocks, forward, simpli
 """The passes before the last, which alone wants to know when the guest sees its registers."""
 
 
+PASSES: tuple[Callable[[Function], None], ...] = (join_blocks, forward, simplify, dead_slots)
+"""Every pass once, in the order of its first run."""
+
+
 def optimize(function: Function, exact: bool = False) -> None:
     """Run all passes.  `exact`: the guest can see its registers at every memory access."""
     for run in PIPELINE:

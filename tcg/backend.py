@@ -47,6 +47,8 @@ class HandlerMaker(Protocol):
 class Backend(HandlerMaker, Protocol):
     """Memory, handlers, regions, and the way into native code."""
 
+    frontend: str
+    """The `place` of the frontend, with which regions are lifted."""
     native: dict[str, int]
     """Addresses of the runtime's functions."""
     enter: Callable[[int, int], int]

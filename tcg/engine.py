@@ -267,6 +267,7 @@ class Engine:
         """Forget all guest code: of another program (execve), or of another frontend's mode."""
         with self.world.stop(), self.world.lock:
             self.code.translator.forms.renew()
+            self.backend.frontend = self.frontend.place
             self.code.drop_all()
             self.code.collect()
 

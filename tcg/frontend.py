@@ -42,11 +42,14 @@ class Decoded(NamedTuple):
 
 
 class Frontend(Protocol):
-    """A guest ISA.  `pc_shift`: low pc bits that are always zero; `max_size`: longest
-    instruction in bytes.
+    """A guest ISA.
+
+    `place`: `module:class`, by which another process makes one; `pc_shift`: low pc bits that are
+    always zero; `max_size`: longest instruction in bytes.
     """
 
     name: str
+    place: str
     layout: StateLayout
     address_type: Type
     pc_shift: int

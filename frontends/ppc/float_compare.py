@@ -7,7 +7,7 @@ from frontends.ppc import float_nan as nan
 from frontends.ppc import fpscr_bits as bits
 from frontends.ppc.context import Field, Ppc
 from frontends.ppc.float_arith import raise_if_enabled
-from frontends.ppc.fpscr import copy_to_cr1, note, take_host_flags
+from frontends.ppc.fpscr import copy_to_cr1, note
 from tcg.ir import Helper
 from tcg.types import F64
 
@@ -19,8 +19,6 @@ def compare(c: Ppc, crfd: Field, fra: Field, frb: Field, causes: Helper) -> None
     c.set_cr(crfd, a.flt(b), b.flt(a), a.feq(b), unordered)
     c.fpcc_a, c.fpcc_b = a, b
     c.fprf_kind = c.fprf_kind | bits.COMPARED
-    if c.checks_floats:
-        note(c, take_host_flags(c))  # compares set none, but no region may contain this form
     with c.when(unordered, likely=False):
         raised = c.call(causes, a, b)
         note(c, raised)

@@ -19,9 +19,7 @@ from tcg.types import integer
 class PpcFrontend:
     """32-bit PowerPC, big-endian, as a user program sees it.
 
-    Forms made in another mode are other forms, so `name`, which theirs are made of, tells it.  In
-    the mode CHECKS_FLOATS all that can raise a floating-point exception is a barrier: regions,
-    which do not know of modes, contain none of it.
+    Forms made in another mode are other forms, so `name`, which theirs are made of, tells it.
     """
 
     pc_shift = 2
@@ -39,7 +37,10 @@ class PpcFrontend:
     def set_mode(self, mode: int) -> None:
         """Have builders that are made from now on in `mode`."""
         self.mode = mode
-        self.name = "ppc_checked" if mode == CHECKS_FLOATS else "ppc"
+        checks = mode == CHECKS_FLOATS
+        self.name = "ppc_checked" if checks else "ppc"
+        kind = CheckedPpcFrontend if checks else PpcFrontend
+        self.place = f"{kind.__module__}:{kind.__name__}"
 
     @cached_property
     def semantics(self) -> list[Semantics]:
@@ -71,7 +72,7 @@ class PpcFrontend:
         )  # fmt: skip
         return collect(self.table, (*fixed, *storage, *floats))
 
-    def decode(self, code: bytes, at: int, pc: int) -> Decoded | None:  # noqa: ARG002
+    def decode(self, code: bytes, at: int, pc: int) -> Decoded | None:
         """Decode the instruction at `code[at:]`; None when no row matches or bytes are missing."""
         word = code[at : at + 4]
         if len(word) < 4:
@@ -100,3 +101,11 @@ class PpcFrontend:
     def disassemble(self, decoded: Decoded, pc: int) -> str:
         """The instruction in assembler syntax."""
         return self._rows[decoded.row].disassemble(decoded.fields, pc)
+
+
+class CheckedPpcFrontend(PpcFrontend):
+    """The same in the mode CHECKS_FLOATS, for processes that only know `place`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_mode(CHECKS_FLOATS)

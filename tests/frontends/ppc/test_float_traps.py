@@ -99,7 +99,7 @@ def test_writing_fpscr_raises_what_is_there() -> None:
     assert run(machine(), MTFSB1_VE, bits.VXSNAN) == "float"
 
 
-def test_forms_of_the_mode_are_others_and_barriers() -> None:
+def test_forms_of_the_mode_are_others() -> None:
     from tcg.forms import Form, lift_form
 
     frontend = machine().frontend
@@ -112,5 +112,3 @@ def test_forms_of_the_mode_are_others_and_barriers() -> None:
         assert isinstance(checked, Form)
         assert isinstance(plain, Form)
         assert checked.symbol != plain.symbol
-        assert checked.barrier
-        assert not plain.barrier

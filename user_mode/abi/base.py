@@ -12,6 +12,7 @@ from user_mode.abi.flags import Flags
 from user_mode.abi.layout import Converter, Structs
 from user_mode.abi.x86_64.constants import CONSTANTS as HOST_CONSTANTS
 from user_mode.abi.x86_64.structs import STRUCTS as HOST_STRUCTS
+from user_mode.errors import Errno
 
 if TYPE_CHECKING:
     from user_mode.abi.linux import Constants
@@ -63,6 +64,14 @@ class SyscallAbi:
         self.to_guest = Converter(HOST_STRUCTS, structs)
         """Structure name and bytes of the host to the guest's bytes."""
         self.host_structs = HOST_STRUCTS
+
+    def raises_float_exceptions(self, _cpu: Any, /) -> bool:
+        """Whether PR_SET_FPEXC has floating-point exceptions raised; EINVAL where it is unknown."""
+        raise Errno(errno.EINVAL)
+
+    def raise_float_exceptions(self, _cpu: Any, _are_raised: bool, /) -> None:
+        """PR_SET_FPEXC; EINVAL where it is unknown."""
+        raise Errno(errno.EINVAL)
 
     @cached_property
     def open_flags(self) -> Flags:

@@ -162,8 +162,9 @@ def test_prctl(guest: Any) -> None:
     finally:
         guest.prctl(15, guest.put(before.encode() + b"\0"), 0, 0, 0)
     assert guest.prctl(39, 0, 0, 0, 0) in (0, 1)
-    with raises(errno.EINVAL):
-        guest.prctl(9999, 0, 0, 0, 0)
+    for option in (9999, 11):
+        with raises(errno.EINVAL):
+            guest.prctl(option, buffer, 0, 0, 0)
 
 
 def test_personality(guest: Any) -> None:

@@ -29,11 +29,11 @@ class PpcAbi(PpcThreads, SyscallAbi):
         convention = PpcConvention(state.gpr.slots, state.layout.slots["cr0.so"])
         SyscallAbi.__init__(self, NUMBERS, STRUCTS, CONSTANTS, convention, machine=b"ppc")
 
-    def raises_float_exceptions(self, cpu: Cpu) -> bool:
+    def raises_float_exceptions(self, cpu: Cpu, /) -> bool:
         """Whether MSR's FE0 or FE1 is set: exceptions that FPSCR enables are raised."""
         return bool(cpu.get(self._raises_floats))
 
-    def raise_float_exceptions(self, cpu: Cpu, are_raised: bool) -> None:
+    def raise_float_exceptions(self, cpu: Cpu, are_raised: bool, /) -> None:
         """Set FE0 and FE1.  Code that looks for exceptions is slow, and not made before."""
         if are_raised and not self.raises_float_exceptions(cpu):
             self._check_floats()

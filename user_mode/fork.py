@@ -6,8 +6,9 @@ written, which are those that copy-on-write has made its own.  The parent waits 
 demands anyway.  Thus posix_spawn(3), which does this with a stack of its own (CLONE_VM |
 CLONE_VFORK), sees the error of its child, and so does busybox, which keeps it in a variable.
 
-Where the parent has more threads, these go on writing, which makes pages the child's own as well:
-then it only sends those of the stack that vfork was called on.
+Where the parent has more threads, these go on writing, which makes pages the child's own as well.
+Then the child keeps a copy of what lies near the stack that vfork was called on, and sends the
+words that it has changed there.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from user_mode.areas import PROT_WRITE
+from user_mode.areas import PROT_READ, PROT_WRITE
 from user_mode.errors import Errno
 from user_mode.signals import ALL
 from user_mode.threads import (
@@ -40,9 +42,10 @@ PRESENT, EXCLUSIVE = 1 << 63, 1 << 56
 """In /proc/self/pagemap: the page is in memory; no other process has it."""
 FIRST_PRIVATE_FD = 1000
 NEAR_STACK = 1 << 16
-"""How much of the caller's stack a vfork child of a process with threads sends back."""
-_RECORD = struct.Struct("<Q")
-"""Before each page that is sent: its guest address."""
+"""How much of the caller's stack a vfork child of a process with threads looks at."""
+WORD = 4
+_RECORD = struct.Struct("<QI")
+"""Before each piece of memory that is sent: its guest address and length."""
 
 
 def fork(thread: Thread, request: Clone) -> int:
@@ -50,7 +53,7 @@ def fork(thread: Thread, request: Clone) -> int:
     process = thread.process
     thread.check_event()
     pipe = _pipe(process) if request.flags & CLONE_VFORK else None
-    shared = _shared_range(thread)
+    near = process.abi.stack_pointer(thread.cpu) & -PAGE if len(process.threads) > 1 else None
     process.signals.host.mask(ALL)
     try:
         with process.memory.lock, process.lock:
@@ -60,7 +63,7 @@ def fork(thread: Thread, request: Clone) -> int:
     finally:
         process.signals.host.mask(thread.blocked)
     if pid == 0:
-        process.vfork = VforkDebt.of(process, pipe, shared)
+        process.vfork = _debt(process, pipe, near)
         return 0
     if request.flags & CLONE_PARENT_SETTID:
         with suppress(Errno):
@@ -70,13 +73,20 @@ def fork(thread: Thread, request: Clone) -> int:
     return pid
 
 
-def _shared_range(thread: Thread) -> tuple[int, int]:
-    """The guest addresses whose pages a vfork child of this thread gives back."""
-    process = thread.process
-    if len(process.threads) == 1:
-        return 0, process.memory.size
-    start = process.abi.stack_pointer(thread.cpu) & -PAGE
-    return start, start + NEAR_STACK
+def _debt(process: Process, pipe: tuple[int, int] | None, near: int | None) -> VforkDebt | None:
+    """What a new child owes, if it comes from vfork.  What its parent owes is not its business.
+
+    `near` is the stack that vfork was called on if the parent has threads, else None.
+    """
+    if process.vfork is not None:
+        process.vfork.close()
+    if pipe is None:
+        return None
+    _close(process, pipe[0])
+    if near is None:
+        return VforkDebt(process, pipe[1], partial(_own_pages, process.memory))
+    before = dict(_pages(process.memory, near, near + NEAR_STACK))
+    return VforkDebt(process, pipe[1], partial(_changed_words, process.memory, before))
 
 
 def _become_child(thread: Thread, request: Clone) -> None:
@@ -112,42 +122,38 @@ def _collect(process: Process, reader: int, writer: int) -> None:
     with os.fdopen(reader, "rb", closefd=False) as stream:
         data = stream.read()
     _close(process, reader)
-    size = _RECORD.size + PAGE
-    for at in range(0, len(data) // size * size, size):
-        (address,) = _RECORD.unpack_from(data, at)
+    at = 0
+    while len(data) >= at + _RECORD.size:
+        address, size = _RECORD.unpack_from(data, at)
+        at += _RECORD.size
         with suppress(Errno):
-            process.memory.write(address, data[at + _RECORD.size : at + size])
+            process.memory.write(address, data[at : at + size])
+        at += size
 
 
 class VforkDebt:
-    """What a vfork child owes to its parent, which waits."""
+    """What a vfork child owes to its parent, which waits: `written` finds what it has written."""
 
-    def __init__(self, process: Process, writer: int, shared: tuple[int, int]) -> None:
+    def __init__(
+        self, process: Process, writer: int, written: Callable[[], Iterator[tuple[int, bytes]]]
+    ) -> None:
         self._process = process
         self._writer = writer
-        self._shared = shared
-
-    @classmethod
-    def of(
-        cls, process: Process, pipe: tuple[int, int] | None, shared: tuple[int, int]
-    ) -> VforkDebt | None:
-        """The debt of a new child, whose own parent's debt is none of its business."""
-        if process.vfork is not None:
-            _close(process, process.vfork._writer)
-        if pipe is None:
-            return None
-        _close(process, pipe[0])
-        return cls(process, pipe[1], shared)
+        self._written = written
 
     def send(self) -> None:
-        """Send the pages written since the fork.  The parent goes on when the pipe is closed."""
+        """Send what was written since the fork.  The parent goes on when the pipe is closed."""
         with suppress(OSError):  # The parent has been killed, or /proc is not there.
-            for address, page in _own_pages(self._process.memory, *self._shared):
-                _write_all(self._writer, _RECORD.pack(address) + page)
+            for address, data in self._written():
+                _write_all(self._writer, _RECORD.pack(address, len(data)) + data)
 
     def settle(self) -> None:
-        """Send the pages, and let the parent go on."""
+        """Send it, and let the parent go on."""
         self.send()
+        self.close()
+
+    def close(self) -> None:
+        """Have nothing more to do with the parent."""
         _close(self._process, self._writer)
         self._process.vfork = None
 
@@ -157,16 +163,32 @@ def _write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _own_pages(memory: GuestMemory, low: int, high: int) -> Iterator[tuple[int, bytes]]:
-    """The private writable pages of guest memory in a range that no other process shares."""
+def _own_pages(memory: GuestMemory) -> Iterator[tuple[int, bytes]]:
+    """The private writable pages of guest memory that no other process shares."""
     with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
         for area in memory.areas:
-            start, end = max(area.start, low), min(area.end, high)
-            if start >= end or area.is_shared or not area.prot & PROT_WRITE:
+            if area.is_shared or not area.prot & PROT_WRITE:
                 continue
-            at = (memory.base + start) // PAGE * 8
-            entries = os.pread(pagemap.fileno(), (end - start) // PAGE * 8, at)
+            at = (memory.base + area.start) // PAGE * 8
+            entries = os.pread(pagemap.fileno(), (area.end - area.start) // PAGE * 8, at)
             for i, (entry,) in enumerate(struct.iter_unpack("<Q", entries)):
                 if entry & PRESENT and entry & EXCLUSIVE:
-                    address = start + i * PAGE
+                    address = area.start + i * PAGE
                     yield address, memory.read(address, PAGE)
+
+
+def _pages(memory: GuestMemory, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """The pages of a range that can be read and written."""
+    for address in range(start, min(end, memory.size), PAGE):
+        if memory.allows(address, PROT_READ | PROT_WRITE):
+            yield address, memory.read(address, PAGE)
+
+
+def _changed_words(memory: GuestMemory, before: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
+    """The words that are no longer what they were, in the pages of `before`."""
+    for page, old in before.items():
+        with suppress(Errno):
+            new = memory.read(page, PAGE)
+            for at in range(0, PAGE if new != old else 0, WORD):
+                if new[at : at + WORD] != old[at : at + WORD]:
+                    yield page + at, new[at : at + WORD]

@@ -94,15 +94,18 @@ def _random_float(random: Random, type_: Type) -> int:
 class RandomFunction:
     """Makes a function that ends: branches go forward, loops count down a local."""
 
-    def __init__(self, random: Random, size: int = 24) -> None:
+    def __init__(self, random: Random, size: int = 24, polls: bool = False) -> None:
         self.random = random
         self.function = Function("region", "R_1000")
         self.b = Builder(self.function)
         self.left = size
+        self.polls = polls
         self.pc = 0x1000
         self.locals: list[Slot] = []
         self.values: list[Value] = []
         self.slots = (*GPR.slots[:2], *random.sample(SLOTS, 5))
+        if polls:
+            self.slots += FLAGS.slots
         self.statements(depth=0)
         self.leave()
 
@@ -227,6 +230,8 @@ class RandomFunction:
         self.b.put(count, self.random.randint(1, 3))
         outside = len(self.values)
         with self.b.loop() as loop:
+            if self.polls:
+                self.b.poll(self.pc)
             left = self.b.get(count)
             loop.leave_if(left.eq(0))
             self.b.put(count, left - 1)
@@ -271,9 +276,9 @@ def _pairs(op: ops.Op) -> list[tuple[Type, Type]]:
 CONVERSIONS = {op: _pairs(op) for op in PURE if "B" in op.operands}
 
 
-def random_function(random: Random, size: int = 24) -> Function:
-    """A random function for this guest that always ends."""
-    return RandomFunction(random, size).function
+def random_function(random: Random, size: int = 24, polls: bool = False) -> Function:
+    """A random function for this guest that always ends; with `polls`, in every loop."""
+    return RandomFunction(random, size, polls).function
 
 
 Outcome = tuple[Left, dict[str, int], bytes]

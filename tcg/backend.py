@@ -95,6 +95,9 @@ class Backend(HandlerMaker, Protocol):
     def write_word(self, address: int, value: int) -> None:
         """Store four bytes at once."""
 
+    def read_pointer(self, address: int) -> int:
+        """Load eight bytes."""
+
     def read_word(self, address: int) -> int:
         """Load four bytes."""
 

@@ -19,7 +19,8 @@ class Translation:
     `barrier`: how many bytes of code precede the first instruction that no region may contain, if
     there is one (code that does not decode).
     `code` are the guest bytes it was made from.  `returns_to`: its last instruction is a call that
-    comes back there.
+    comes back there.  `jump`: the record of a computed jump at its end, whose link tells where it
+    went last.
     """
 
     body: int
@@ -31,6 +32,7 @@ class Translation:
     barrier: int | None
     instructions: int
     returns_to: int | None
+    jump: int | None
 
 
 @dataclass(slots=True, eq=False)

@@ -45,7 +45,8 @@ class Form:
 
     `link` is the expression of the static target that the record's link leads to; `ends` says
     that no instruction of this form is followed by another one in its block; `falls`, that the guest
-    may go on behind it, and `calls`, that it will come back there; `functions` are the
+    may go on behind it, and `calls`, that it will come back there; `notes_target`: the link tells where its computed jump
+    went last; `functions` are the
     field functions its expressions call, as `module:name`; `path` are the decisions that lead here.
     """
 
@@ -58,7 +59,7 @@ class Form:
     ends: bool
     falls: bool
     calls: bool
-    barrier: bool
+    notes_target: bool
     functions: dict[str, str]
     path: tuple[tuple[str, int], ...] = ()
     function: Function | None = None
@@ -71,7 +72,7 @@ class Form:
         operands = tuple((o.key, o.offset, o.size, o.expression) for o in self.operands)
         return (
             self.symbol, self.row, self.names, operands, self.size, self.link, self.ends,
-            self.falls, self.calls, self.barrier, self.functions, self.path,
+            self.falls, self.calls, self.notes_target, self.functions, self.path,
         )  # fmt: skip
 
     def operand(self, key: str) -> Operand:
@@ -81,10 +82,10 @@ class Form:
 
 def load_form(data: Sequence[Any]) -> Form:
     """A form from what `dump` gave; raises ValueError or TypeError if it is something else."""
-    symbol, row, names, operands, size, link, ends, falls, calls, barrier, functions, path = data
+    symbol, row, names, operands, size, link, ends, falls, calls, notes, functions, path = data
     return Form(
         symbol, row, tuple(names), tuple(Operand(*o) for o in operands), size, link, ends,
-        falls, calls, barrier, functions, tuple((text, answer) for text, answer in path),
+        falls, calls, notes, functions, tuple((text, answer) for text, answer in path),
     )  # fmt: skip
 
 
@@ -137,6 +138,7 @@ class _Collector:
     def __init__(self) -> None:
         self.wanted: dict[str, tuple[int, str]] = {}
         self.link: str | None = None
+        self.jumps = False
 
     def read(self, function: Function) -> None:
         for inst in function.insts():
@@ -149,6 +151,8 @@ class _Collector:
                 self._want(offset_key(file, expr), 2, text)
             elif inst.op is ops.GOTO:
                 self._goto(inst.imm[0])
+            elif inst.op is ops.JUMP:
+                self.jumps = inst.imm != "return"
             elif inst.op is ops.ASK and isinstance(inst.imm[1], FieldExpr):
                 self._want(f"next:{inst.imm[1].text}", 8, inst.imm[1].text)
 
@@ -164,7 +168,7 @@ class _Collector:
         """Lay the operands out, widest first, around the link."""
         placed = []
         at = Record.OPERANDS
-        limit = Record.OPERANDS_END if self.link is not None else Record.SIZE
+        limit = Record.OPERANDS_END if self.link is not None or self.jumps else Record.SIZE
         for key, (size, text) in sorted(self.wanted.items(), key=lambda item: -item[1][0]):
             at = -(-at // size) * size
             if at + size > limit:
@@ -187,7 +191,7 @@ def lift_form(frontend: Frontend, row: int, answers: dict[str, int]) -> Form | N
     falls = not b.block.is_closed
     if falls:
         b.emit(ops.NEXT, VOID)
-    form = finish_form(function, row, names, falls, b.has_barrier, _places(decisions))
+    form = finish_form(function, row, names, falls, _places(decisions))
     form.path = tuple(answers.items())
     return form
 
@@ -197,7 +201,6 @@ def finish_form(
     row: int,
     names: tuple[str, ...],
     falls: bool,
-    barrier: bool,
     functions: dict[str, str],
 ) -> Form:
     """A form from its lifted IR."""
@@ -206,9 +209,10 @@ def finish_form(
     operands, size = collector.place()
     leaves = any(i.op in _LEAVING for i in function.insts())
     calls = any(_is_call(i) for i in function.insts())
+    notes = collector.jumps and collector.link is None
     return Form(
         function.name, row, names, operands, size, collector.link, leaves, falls, calls,
-        barrier, functions, function=function,
+        notes, functions, function=function,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from tcg.backend import Backend, OutOfCodeSpace
 from tcg.blocks import Block, BlockTable, Region, Translation
 from tcg.faults import GuestFault
 from tcg.log import Log
-from tcg.state import Head
+from tcg.state import Head, Record
 from tcg.world import World
 
 NEVER = 0x7FFFFFFF
@@ -126,10 +126,19 @@ class Heat:
     def _neighbours(self, translation: Translation) -> Iterator[Block]:
         if translation.barrier is not None:
             return
-        for pc in translation.successors:
+        target = self._jump_target(translation)
+        for pc in (*translation.successors, *([] if target is None else [target])):
             block = self.table.by_pc.get(pc)
             if block is not None and self._may_join(block):
                 yield block
+
+    def _jump_target(self, translation: Translation) -> int | None:
+        """Where the computed jump at a block's end went last, if it has one."""
+        if translation.jump is None:
+            return None
+        head = self.backend.read_pointer(translation.jump + Record.LINK)
+        block = self.table.by_head.get(head)
+        return None if block is None else block.pc
 
     def _may_join(self, block: Block) -> bool:
         if block.translation is None or block.translation.barrier == 0:
@@ -152,10 +161,10 @@ class Heat:
         if found is None:
             return False
         try:
-            members = [self.translate(pc) for pc, _ in found["blocks"]]
+            members = [self.translate(pc) for pc, _, _ in found["blocks"]]
         except GuestFault:
             return False
-        if any(_code(b) != code for b, (_, code) in zip(members, found["blocks"], strict=True)):
+        if any(_code(b) != code for b, (_, code, _) in zip(members, found["blocks"], strict=True)):
             return False
         plan = self._plan(members[: found["entries"]], members)
         if plan.members != tuple(members):
@@ -172,7 +181,10 @@ class Heat:
         epoch = self._epoch
         request = {
             **self._mode(),
-            "blocks": [(block.pc, _code(block)) for block in plan.members],
+            "blocks": [
+                (block.pc, _code(block), self._jump_target(_translation(block)))
+                for block in plan.members
+            ],
             "entries": len(plan.entries),
             "listings": self.listings,
         }

@@ -6,7 +6,7 @@ comparing the target with the places behind the region's own calls.  Every cycle
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from tcg import ops
@@ -18,10 +18,11 @@ from tcg.types import I1, I32, VOID
 
 
 class RegionBlock(NamedTuple):
-    """One guest block of a region: its address and its code."""
+    """One guest block of a region: its address, its code, and where its computed jump went last."""
 
     pc: int
     code: bytes
+    jumps_to: int | None = None
 
 
 class RegionError(Exception):
@@ -51,7 +52,8 @@ def build_region(
         _choose_entry(b, [block_label(block.pc) for block in blocks[:entries]])
     for block in blocks:
         _lift_block(frontend, b, block, with_text)
-    _connect(region, b, {block.pc for block in blocks})
+    jumps = {block.pc: block.jumps_to for block in blocks}
+    _connect(region, b, jumps)
     return region
 
 
@@ -82,7 +84,7 @@ def _lift_block(frontend: Frontend, b: Builder, block: RegionBlock, with_text: b
     b.emit(ops.GOTO, VOID, (), (block.pc + at, ""))
 
 
-def _connect(region: Function, b: Builder, inside: set[int]) -> None:
+def _connect(region: Function, b: Builder, inside: Mapping[int, int | None]) -> None:
     """Turn ways out that lead back into the region into branches, and guard the cycles.
 
     Every cycle has an edge that does not lead to a higher address.  A static one is guarded where
@@ -90,8 +92,10 @@ def _connect(region: Function, b: Builder, inside: set[int]) -> None:
     """
     returns = _return_sites(region, inside)
     guarded: set[int] = set()
-    pc = 0
+    pc = start = 0
+    starts = {block_label(pc): pc for pc in inside}
     for block in list(region):
+        start = starts.get(block.label, start)
         for inst in block.insts:
             if inst.op is ops.INSN:
                 pc = inst.imm[0]
@@ -100,28 +104,36 @@ def _connect(region: Function, b: Builder, inside: set[int]) -> None:
             target = last.imm[0]
             guard = (Value(b, ops.POLL, VOID, (), (target, ())),) if target <= pc else ()
             block.insts[-1:] = (*guard, Value(b, ops.BR, VOID, (), block_label(target)))
-        elif last.op is ops.JUMP and last.imm == "return":
-            guarded.update(site for site in returns if site <= pc)
-            _return_inside(region, b, block, returns)
+        elif last.op is ops.JUMP:
+            noted = inside[start]
+            sites = returns if last.imm == "return" else [noted] if noted in inside else []
+            guarded.update(site for site in sites if site <= pc)
+            _jump_inside(region, b, block, sites)
     for target in guarded:
         entry = region.blocks[block_label(target)]
         entry.insts.insert(0, Value(b, ops.POLL, VOID, (), (target, ())))
 
 
-def _return_sites(region: Function, inside: set[int]) -> list[int]:
+def _return_sites(region: Function, inside: Container[int]) -> list[int]:
     """The addresses behind the region's calls that are in the region too."""
     sites: dict[int, None] = {}
     following = 0
     for inst in region.insts():
         if inst.op is ops.INSN:
             following = inst.imm[0] + 4
-        elif inst.op is ops.GOTO and inst.imm[1] == "call" and following in inside:
+        elif _is_call(inst) and following in inside:
             sites[following] = None
     return list(sites)
 
 
-def _return_inside(region: Function, b: Builder, block: Block, sites: Sequence[int]) -> None:
-    """Before the jump out, compare with every place that a call of the region returns to."""
+def _is_call(inst: Value) -> bool:
+    return (inst.op is ops.GOTO and inst.imm[1] == "call") or (
+        inst.op is ops.JUMP and inst.imm == "call"
+    )
+
+
+def _jump_inside(region: Function, b: Builder, block: Block, sites: Sequence[int]) -> None:
+    """Before the jump out, compare with places in the region that it may well go to."""
     jump = block.insts.pop()
     target = jump.args[0]
     for site in sites:

@@ -133,9 +133,12 @@ class Translator:
         if steps[-1].form.calls and not decoded.is_open:
             returns_to = pc + decoded.size
             successors.append(returns_to)
+        last = len(steps) - 1 if not decoded.is_open else len(steps) - 2
+        notes = last >= 0 and steps[last].form.notes_target
         return Translation(
-            body, size, code, offsets, pcs, successors, decoded.barrier, len(steps), returns_to
-        )
+            body, size, code, offsets, pcs, successors, decoded.barrier, len(steps), returns_to,
+            body + offsets[last] if notes else None,
+        )  # fmt: skip
 
 
 def _missing(steps: Sequence[Step]) -> dict[str, Form]:
@@ -170,7 +173,7 @@ def _goto_form(frontend: Frontend) -> Form:
     function = Function("handler", f"h_{frontend.name}__goto")
     b = frontend.new_builder(function)
     b.goto(Decisions().field("target"))
-    return finish_form(function, -1, ("target",), False, False, {})
+    return finish_form(function, -1, ("target",), False, {})
 
 
 def _illegal_form(frontend: Frontend) -> Form:
@@ -178,4 +181,4 @@ def _illegal_form(frontend: Frontend) -> Form:
     function = Function("handler", f"h_{frontend.name}__illegal")
     b = frontend.new_builder(function)
     b.emit(ops.RAISE, VOID, (), (int(GuestException.ILLEGAL), Decisions().field("pc")))
-    return finish_form(function, -1, (), False, True, {})
+    return finish_form(function, -1, (), False, {})

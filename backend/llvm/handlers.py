@@ -133,7 +133,11 @@ class HandlerLowering(Lowering):
         self.tail_call(link)
 
     def lower_jump(self, inst: Value) -> None:
-        """Look the target up, after a look at the event word."""
+        """Look the target up, after a look at the event word.
+
+        The record's link, which a jump does not need, remembers the last head, except of a return:
+        a region that takes the jump in can try that first.
+        """
         target = inst.args[0]
         pc = self.operand(target)
         wide = pc if target.type.bits == 64 else self.temp(f"zext {target.type} {pc} to i64")
@@ -142,7 +146,10 @@ class HandlerLowering(Lowering):
         self.label(event_label)
         self.leave(Reason.EVENT, exit_pc=wide, exit_rec="0")
         self.label(go_label)
-        self.look_up(pc, target.type, self.pc_shift)
+        note = ""
+        if self.form.notes_target:
+            note = self.temp(f"getelementptr i8, ptr %rec, i64 {Record.LINK}")
+        self.look_up(pc, target.type, self.pc_shift, note)
 
     def _record_address(self) -> str:
         return self.temp("ptrtoint ptr %rec to i64")

@@ -96,6 +96,10 @@ class LlvmBackend:
         """Store four bytes at once."""
         ctypes.c_uint32.from_address(address).value = value
 
+    def read_pointer(self, address: int) -> int:
+        """Load eight bytes."""
+        return ctypes.c_uint64.from_address(address).value
+
     def read_word(self, address: int) -> int:
         """Load four bytes."""
         return ctypes.c_uint32.from_address(address).value
@@ -174,7 +178,7 @@ class LlvmBackend:
             self.statistics["worker_seconds"] += result["seconds"]
             if not request["listings"]:
                 kept = {name: request[name] for name in ("blocks", "entries")}
-                key = self._region_key(request, *request["blocks"][0])
+                key = self._region_key(request, *request["blocks"][0][:2])
                 self.cache.put(key, msgpack.packb({**kept, "compiled": result}))
             done(result)
 

@@ -374,7 +374,8 @@ def region_text(
 def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     """The service `region`.
 
-    Request: frontend (`module:class`), blocks ([pc, code bytes] each), how many of them, the first
+    Request: frontend (`module:class`), blocks ([pc, code bytes, where its computed jump
+    went] each), how many of them, the first
     ones, are entries, exact,
     parallel, and which listings are wanted (op, op_opt, llvm, out_asm).  Result: blob (packed),
     symbol, instructions, and the listings by name.
@@ -382,7 +383,7 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     started = process_time()
     frontend = load_frontend(request["frontend"])
     wanted = set(request.get("listings", ()))
-    blocks = [RegionBlock(pc, code) for pc, code in request["blocks"]]
+    blocks = [RegionBlock(*block) for block in request["blocks"]]
     entries = request["entries"]
     region = build_region(frontend, blocks, entries, with_text=bool(wanted))
     count = sum(1 for inst in region.insts() if inst.op is ops.INSN)

@@ -21,6 +21,7 @@ from backend.llvm.wire import Wire
 if TYPE_CHECKING:
     import socket  # at run time it is imported with the first request: a warm start has none
 
+LAST_FD = 1 << 20
 FIRST_FD = 1000
 """Our own descriptors lie from here on, out of the guest's way."""
 
@@ -174,11 +175,13 @@ def _move_high(connection: socket.socket) -> socket.socket:
 
 
 def _command(fd: int) -> str:
+    """What starts a worker on a socket.  It first closes what it has of the guest's pipes."""
     import shlex
 
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     start = (
-        f"import sys; sys.path.insert(0, {root!r}); from backend.llvm.worker import main; main()"
+        f"import os; os.closerange(3, {fd}); os.closerange({fd + 1}, {LAST_FD}); import sys; "
+        f"sys.path.insert(0, {root!r}); from backend.llvm.worker import main; main()"
     )
     quoted = shlex.join((sys.executable, "-P", "-c", start, str(fd)))
     return f"exec {quoted} </dev/null >/dev/null 2>&1 &"

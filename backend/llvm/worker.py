@@ -83,11 +83,13 @@ def answer(number: int, service: str, argument: Any) -> tuple[int, Any, str | No
 
 
 def _take_in(wire: Wire, queue: Queue) -> NoReturn:
-    with suppress(EOFError, OSError):
-        while True:
-            queue.put(*wire.receive())
-    # The guest's process is gone: so is any use for what is being compiled.
-    os._exit(0)
+    try:
+        with suppress(EOFError, OSError):
+            while True:
+                queue.put(*wire.receive())
+    finally:
+        # The guest's process is gone: so is any use for what is being compiled.
+        os._exit(0)
 
 
 def _leave_the_terminal() -> None:

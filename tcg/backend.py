@@ -74,8 +74,11 @@ class Backend(HandlerMaker, Protocol):
         """Forget everything in a jump cache."""
 
     def known_region(self, mode: dict[str, Any], pc: int, code: bytes) -> dict[str, Any] | None:
-        """What an earlier run compiled for the block of that code: `blocks` ([pc, code] each),
-        how many of them are `entries`, and `compiled`."""
+        """What an earlier run compiled for the block of that code.
+
+        Keys: `blocks` ([pc, code, where its computed jump went] each), how many of them are
+        `entries`, and `compiled`.
+        """
 
     def submit_region(self, request: dict[str, Any], done: Callable[[Any], None]) -> None:
         """Have a region compiled; `done` gets what `install_region` takes, or None."""

@@ -43,11 +43,11 @@ class Operand:
 class Form:
     """One handler's worth of instructions.
 
-    `link` is the expression of the static target that the record's link leads to; `ends` says
-    that no instruction of this form is followed by another one in its block; `falls`, that the guest
-    may go on behind it, and `calls`, that it will come back there; `notes_target`: the link tells where its computed jump
-    went last; `functions` are the
-    field functions its expressions call, as `module:name`; `path` are the decisions that lead here.
+    `link` is the expression of the static target that the record's link leads to.  `ends`: no
+    instruction of this form is followed by another one in its block; `falls`: the guest may go on
+    behind it; `calls`: it will come back there; `notes_target`: the link tells where its computed
+    jump went last.  `functions` are the field functions its expressions call, as `module:name`;
+    `path` are the decisions that lead here.
     """
 
     symbol: str

@@ -204,8 +204,8 @@ class Heat:
         if self.log.wants("jit"):
             entries = ", ".join(f"{block.pc:#x}" for block in plan.entries)
             size = sum(t.instructions for t in plan.translations)
-            text = f"region {what}: {len(plan.members)} blocks, {size} instructions, entered at {entries}\n"
-            self.log.write("jit", text, plan.entries[0].pc)
+            facts = f"{len(plan.members)} blocks, {size} instructions, entered at {entries}"
+            self.log.write("jit", f"region {what}: {facts}\n", plan.entries[0].pc)
 
     def _give_up(self, plan: Plan, is_error: bool) -> None:
         for block in plan.members:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from tcg import ops
 from tcg.fields import FieldExpr
@@ -149,7 +149,7 @@ class Value:
     # fmt: on
 
 
-Operand = Union[Value, FieldExpr, int]
+Operand = Value | FieldExpr | int
 """What operators take on their other side: numbers and fields become values of this side's type."""
 
 

@@ -105,8 +105,7 @@ def _connect(region: Function, b: Builder, inside: Mapping[int, int | None]) -> 
             guard = (Value(b, ops.POLL, VOID, (), (target, ())),) if target <= pc else ()
             block.insts[-1:] = (*guard, Value(b, ops.BR, VOID, (), block_label(target)))
         elif last.op is ops.JUMP:
-            noted = inside[start]
-            sites = returns if last.imm == "return" else [noted] if noted in inside else []
+            sites = returns if last.imm == "return" else _noted(inside, start)
             guarded.update(site for site in sites if site <= pc)
             _jump_inside(region, b, block, sites)
     for target in guarded:
@@ -124,6 +123,12 @@ def _return_sites(region: Function, inside: Container[int]) -> list[int]:
         elif _is_call(inst) and following in inside:
             sites[following] = None
     return list(sites)
+
+
+def _noted(inside: Mapping[int, int | None], pc: int) -> list[int]:
+    """Where the computed jump at the end of a block went last, if that is in the region."""
+    target = inside[pc]
+    return [] if target is None or target not in inside else [target]
 
 
 def _is_call(inst: Value) -> bool:

@@ -14,8 +14,6 @@ from queue import SimpleQueue
 from struct import Struct
 from typing import Any
 
-from tcg.log import Log
-
 from backend.llvm.arena import ArenaFull, Code, HostArena
 from backend.llvm.blob import HEAD_PREFIX, Blob
 from backend.llvm.cache import Cache
@@ -24,6 +22,7 @@ from backend.llvm.runtime import Runtime, runtime_blob
 from tcg.backend import OutOfCodeSpace
 from tcg.cpu import Cpu
 from tcg.forms import Form, Forms, load_form
+from tcg.log import Log
 
 _POINTER = Struct("<Q")
 _WORD = Struct("<I")

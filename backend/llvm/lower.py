@@ -43,8 +43,8 @@ SIMPLE: dict[Op, str] = {
     ops.ULT: "icmp ult {a} {0}, {1}", ops.ULE: "icmp ule {a} {0}, {1}",
     ops.SLT: "icmp slt {a} {0}, {1}", ops.SLE: "icmp sle {a} {0}, {1}",
     ops.SELECT: "select i1 {0}, {t} {1}, {t} {2}",
-    ops.ZEXT: "zext {a} {0} to {t}", ops.SEXT: "sext {a} {0} to {t}", ops.TRUNC: "trunc {a} {0} to {t}",
-    ops.BITCAST: "bitcast {a} {0} to {t}",
+    ops.ZEXT: "zext {a} {0} to {t}", ops.SEXT: "sext {a} {0} to {t}",
+    ops.TRUNC: "trunc {a} {0} to {t}", ops.BITCAST: "bitcast {a} {0} to {t}",
     ops.FADD: "fadd {t} {0}, {1}", ops.FSUB: "fsub {t} {0}, {1}", ops.FMUL: "fmul {t} {0}, {1}",
     ops.FDIV: "fdiv {t} {0}, {1}", ops.FNEG: "fneg {t} {0}",
     ops.FEQ: "fcmp oeq {a} {0}, {1}", ops.FLT: "fcmp olt {a} {0}, {1}",
@@ -56,11 +56,14 @@ SIMPLE: dict[Op, str] = {
 
 INTRINSICS: dict[Op, str] = {
     ops.POPCNT: "{t} @llvm.ctpop.{t}({t} {0})", ops.BSWAP: "{t} @llvm.bswap.{t}({t} {0})",
-    ops.CLZ: "{t} @llvm.ctlz.{t}({t} {0}, i1 false)", ops.CTZ: "{t} @llvm.cttz.{t}({t} {0}, i1 false)",
+    ops.CLZ: "{t} @llvm.ctlz.{t}({t} {0}, i1 false)",
+    ops.CTZ: "{t} @llvm.cttz.{t}({t} {0}, i1 false)",
     ops.ROTL: "{t} @llvm.fshl.{t}({t} {0}, {t} {0}, {t} {1})",
-    ops.FMA: "{t} @llvm.fma.{n}({t} {0}, {t} {1}, {t} {2})", ops.FSQRT: "{t} @llvm.sqrt.{n}({t} {0})",
-    ops.FABS: "{t} @llvm.fabs.{n}({t} {0})", ops.FRINT: "{t} @llvm.rint.{n}({t} {0})",
-    ops.FTOSI: "{t} @llvm.fptosi.sat.{t}.{m}({a} {0})", ops.FTOUI: "{t} @llvm.fptoui.sat.{t}.{m}({a} {0})",
+    ops.FMA: "{t} @llvm.fma.{n}({t} {0}, {t} {1}, {t} {2})",
+    ops.FSQRT: "{t} @llvm.sqrt.{n}({t} {0})", ops.FABS: "{t} @llvm.fabs.{n}({t} {0})",
+    ops.FRINT: "{t} @llvm.rint.{n}({t} {0})",
+    ops.FTOSI: "{t} @llvm.fptosi.sat.{t}.{m}({a} {0})",
+    ops.FTOUI: "{t} @llvm.fptoui.sat.{t}.{m}({a} {0})",
 }
 """Operations that are one LLVM intrinsic: {n} result type's, {m} operand type's mangled name."""
 # fmt: on
@@ -533,9 +536,9 @@ def lower_helper(helper: Helper, declarations: Declarations) -> str:
     lowering.names.update((p, f"%p{i}") for i, p in enumerate(params))
     lowering.lower_blocks()
     listed = ", ".join(f"{llvm_type(t)} %p{i}" for i, t in enumerate(helper.params))
+    signature = f"{llvm_type(helper.result)} @help_{helper.name}({listed})"
     return "\n".join((
-        f"define internal fastcc {llvm_type(helper.result)} @help_{helper.name}({listed})"
-        f" {ATTRIBUTES} noinline cold {{",
+        f"define internal fastcc {signature} {ATTRIBUTES} noinline cold {{",
         "start:", *lowering.entry, f"  br label %{next(iter(function.blocks))}",
         *lowering.lines, "}",
     ))  # fmt: skip

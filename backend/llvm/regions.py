@@ -14,9 +14,6 @@ from importlib import import_module
 from time import process_time
 from typing import Any
 
-from tcg.ops import Op
-from tcg.passes import optimize
-
 from backend.llvm.blob import head_symbol
 from backend.llvm.compilation import compile_module
 from backend.llvm.llvmlite_api import Listing, Options
@@ -33,10 +30,11 @@ from backend.llvm.lower import (
 from tcg import ops
 from tcg.frontend import Frontend
 from tcg.ir import LOCAL_OFFSET, Function, Value, is_local
+from tcg.ops import Op
+from tcg.passes import optimize
 from tcg.region import ENTRY, RegionBlock, build_region
 from tcg.state import Reason, Slot
 from tcg.types import I1, I8, I64, Type
-
 
 PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 """What LLVM does before it selects instructions: an eighth of the time that its O2 pipeline takes,
@@ -169,7 +167,7 @@ class RegionLowering(Lowering):
         return flag
 
     def _give_homes_to_floats(self) -> None:
-        """Have all floats of the region known from its start, so that each of them can be pinned."""
+        """Have all floats of the region known from its start, so that each can be pinned."""
         for inst in self.function.insts():
             if inst.op in (ops.GET, ops.PUT) and inst.imm.type.is_float:
                 slot = inst.imm

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from tcg.cpu import Cpu
 from tcg.engine import Exit, Runner
+from tcg.frontend import GuestException
 from tcg.state import HEADER
 from user_mode import host
 from user_mode.areas import MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE
@@ -68,6 +69,8 @@ class Abi(Protocol):
     """What is particular to a guest's Linux in the life of threads and the delivery of signals."""
 
     convention: Any
+    instruction_bytes: int
+    """The longest instruction."""
     trampolines: bytes
     """The code that handlers return to."""
 
@@ -149,6 +152,12 @@ class Thread:
         take_signals(self)
 
     def _on_exception(self, stop: Exit) -> None:
+        process = self.process
+        if stop.code == GuestException.ILLEGAL and process.signals.is_fatal(signal.SIGILL):
+            from user_mode.unknown import describe
+
+            size = process.abi.instruction_bytes
+            process.report(describe(process, stop.pc, size))
         force(self, self.process.abi.exception(self.cpu, stop.code))
 
     def _on_fault(self, stop: Exit) -> None:
@@ -252,6 +261,8 @@ class Process:
         name: str = "qemupy",
     ) -> None:
         self.abi = abi
+        self.statistics_file = ""
+        self.accelerator = ""
         self.memory = memory
         self.engine = engine
         self.runtime = runtime
@@ -346,6 +357,15 @@ class Process:
         if self.vfork is not None:
             self.vfork.settle()
         self.log.flush()
+        if self.statistics_file:
+            self.write_statistics(self.statistics_file)
+
+    def write_statistics(self, path: str) -> None:
+        """What the engine counted, as JSON (QEMUPY_STATS); a file that cannot be is not."""
+        import json
+
+        with suppress(OSError), open(path, "w") as file:
+            json.dump({"accel": self.accelerator, **self.engine.statistics()}, file)
 
     def report(self, line: str) -> None:
         """A line of our own on stderr."""

@@ -56,6 +56,7 @@ DECREMENTER = 0x900
 class PpcThreads:
     """What the life of threads and the delivery of signals need to know of the CPU."""
 
+    instruction_bytes = 4
     trampolines = sigframe.TRAMPOLINES
     tls_before_child_tid = True
     """clone(2) takes flags, stack, parent_tid, tls, child_tid (CONFIG_CLONE_BACKWARDS)."""

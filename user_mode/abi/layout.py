@@ -1,14 +1,13 @@
-"""The language in which structures of an ABI are written, and the engine that packs and unpacks
-them.
+"""The language in which structures of an ABI are written, and the engine that packs them.
 
 A structure is a row: its name and its fields with the types of C, in the header's order.  Offsets
 and padding follow from the data model, so one text serves every ABI that does not differ:
 
     timespec     long tv_sec, long tv_nsec
     sockaddr_un  u16 sun_family, char sun_path[108]
-    flock64      short l_type, short l_whence, s64 l_start, s64 l_len, int l_pid
-    msqid64_ds   ipc64_perm msg_perm, ...           a structure inside: its fields become
-    msg_perm.key epoll_event  packed, u32 events, u64 data       no padding
+    shmid64_ds   ipc64_perm shm_perm, ...       a structure inside: its fields are shm_perm.key, ...
+    epoll_event  packed, u32 events, u64 data   without the compiler's padding
+    sysinfo      ushort procs, ushort pad, ...  takes room, but has no value: so do pad1, pad2, ...
 
 Lines that begin with a blank go on with the row above; `#` begins a comment.
 
@@ -34,6 +33,7 @@ _WORD_TYPES: dict[str, tuple[str, str]] = {
     "long": ("i", "q"), "ulong": ("I", "Q"), "size": ("I", "Q"), "ptr": ("I", "Q"),
 }  # fmt: skip
 _FIELD = re.compile(r"(\w+)\s+(\w+)(?:\[(\d+)\])?")
+_PADDING = re.compile(r"(.*\.)?pad\d*(\.\d+)?")
 
 
 class LayoutError(Exception):
@@ -93,14 +93,14 @@ class Layout:
 
     def __init__(self, name: str, fields: list[Field], size: int, align: int, order: str) -> None:
         self.name = name
-        self.fields = {field.name: field for field in fields}
+        self.fields = {field.name: field for field in fields if not _PADDING.fullmatch(field.name)}
         self.size = size
         self.align = align
         self._struct = struct.Struct(self._format(order, unsigned=False))
         self.pack_unsigned: Callable[..., bytes] = struct.Struct(
             self._format(order, unsigned=True)
         ).pack
-        self._masks = [field.mask for field in fields]
+        self._masks = [field.mask for field in self]
         self.pack: Callable[..., bytes] = self._struct.pack
         """One value per field, in order; raises struct.error if one does not fit."""
         self.unpack: Callable[[bytes], tuple[Any, ...]] = self._struct.unpack
@@ -182,22 +182,19 @@ class Structs:
         at = 0
         align = 1
         for part in parts[packed:]:
-            elements, element_align = self._elements(name, part)
+            elements, element_align, extent = self._elements(name, part)
             if not packed:
                 align = max(align, element_align)
                 at = -(-at // element_align) * element_align
             fields += [Field(one.name, at + one.offset, one.letter, one.size) for one in elements]
-            at += self._extent(elements, element_align)
+            at += extent
         return Layout(name, fields, -(-at // align) * align, align, self.model.byte_order)
 
-    @staticmethod
-    def _extent(elements: list[Field], align: int) -> int:
-        if not elements:
-            return 0
-        return -(-(elements[-1].offset + elements[-1].size) // align) * align
+    def _elements(self, struct_name: str, part: str) -> tuple[list[Field], int, int]:
+        """The scalars that `type name[n]` stands for, at offsets from its own start.
 
-    def _elements(self, struct_name: str, part: str) -> tuple[list[Field], int]:
-        """The scalars that `type name[n]` stands for, at offsets from its own start."""
+        Then their alignment, and how many bytes they take.
+        """
         match = _FIELD.fullmatch(part)
         if match is None:
             raise LayoutError(
@@ -205,18 +202,18 @@ class Structs:
             )
         type_, name, count = match[1], match[2], int(match[3] or 1)
         if type_ == "char":
-            return [Field(name, 0, "s", count)], 1
+            return [Field(name, 0, "s", count)], 1, count
         letter = self.model.scalar(type_)
         if letter is None:
             return self._nested(struct_name, type_, name, count, indexed=match[3] is not None)
         size = struct.calcsize("=" + letter)
         names = [f"{name}.{i}" for i in range(count)] if match[3] else [name]
         scalars = [Field(one, i * size, letter, size) for i, one in enumerate(names)]
-        return scalars, self.model.alignment(letter)
+        return scalars, self.model.alignment(letter), size * count
 
     def _nested(
         self, struct_name: str, type_: str, name: str, count: int, indexed: bool
-    ) -> tuple[list[Field], int]:
+    ) -> tuple[list[Field], int, int]:
         if type_ not in self._rows:
             raise LayoutError(f"struct {struct_name}: no type or structure {type_}")
         inner = self[type_]
@@ -226,7 +223,7 @@ class Structs:
             for field in inner:
                 place = i * inner.size + field.offset
                 elements.append(Field(f"{prefix}.{field.name}", place, field.letter, field.size))
-        return elements, inner.align
+        return elements, inner.align, inner.size * count
 
 
 def _rows(text: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ def offsets(model: DataModel, text: str, name: str = "s") -> str:
         (BIG_32, "char name[5], u16 x[2]", "name@0 x.0@6 x.1@8 size 10"),
         (LITTLE_64, "ptr p, int n, ptr q, size l", "p@0 n@8 q@16 l@24 size 32"),
         (BIG_32, "u64 a, u8 b", "a@0 b@8 size 16"),
+        (BIG_32, "u16 a, u16 pad, u32 b, char pad1[8]", "a@0 b@4 size 16"),
     ],
 )
 def test_offsets(model: DataModel, fields: str, expected: str) -> None:

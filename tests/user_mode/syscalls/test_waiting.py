@@ -68,6 +68,8 @@ def test_timers(guest: Any) -> None:
     timer = guest.room(4)
     guest.timer_create(1, guest.make("sigevent", sigev_notify=1), timer)
     number = guest.memory.u32(timer)
+    garbage = guest.put(struct.pack(">qqqII", 0, 0, 5, 0xDEADBEEF, 7))
+    guest.timer_settime64(number, 0, garbage, 0)
     guest.timer_settime64(number, 0, guest.make("itimerspec64", **{"it_value.tv_sec": 1 << 33}), 0)
     result = guest.room(32)
     guest.timer_gettime64(number, result)

@@ -147,6 +147,8 @@ FIELD_NAMES = {
     "sigev_tid": "_sigev_un._tid",
     "ifc_buf": "ifc_ifcu.ifcu_buf",
 }
+LOWER_HALVES = {4: {"timespec64", "itimerspec64"}, 8: set[str]()}
+"""Where tv_nsec is 64 bits wide in the header, and 32-bit kernels take the lower half."""
 SIZE_ONLY = {"statx", "inotify_event", "file_handle"}
 
 
@@ -197,6 +199,9 @@ def layout_expressions(machine: Machine, name: str, ctype: str) -> dict[str, int
         return facts
     for one in layout:
         if SKIPPED_FIELDS.fullmatch(one.name):
+            continue
+        if one.name.endswith("tv_nsec") and name in LOWER_HALVES[machine.structs.model.long_size]:
+            facts[f"offsetof({ctype}, {one.name}) + 4"] = one.offset
             continue
         path = re.sub(r"\.(\d+)", r"[\1]", FIELD_NAMES.get(one.name, one.name))
         facts[f"offsetof({ctype}, {path})"] = one.offset

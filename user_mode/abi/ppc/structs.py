@@ -6,6 +6,7 @@ from user_mode.abi import linux
 from user_mode.abi.layout import DataModel, Structs
 
 _DIFFERENT = """\
+timespec64        s64 tv_sec, u32 pad, int tv_nsec  # the kernel ignores the upper half of tv_nsec
 stat              ulong st_dev, ulong st_ino, uint st_mode, ushort st_nlink, uint st_uid,
                   uint st_gid, ulong st_rdev, long st_size, ulong st_blksize, ulong st_blocks,
                   ulong st_atime, ulong st_atime_nsec, ulong st_mtime, ulong st_mtime_nsec,

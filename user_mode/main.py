@@ -149,13 +149,23 @@ def _is_script(path: bytes) -> bool:
         return False  # Loading it will say what is the matter.
 
 
+def given_environment() -> dict[bytes, bytes]:
+    """The environment as it was given to us: Python's start may have set LC_CTYPE (PEP 538)."""
+    found = dict(os.environb)
+    with suppress(OSError), open("/proc/self/environ", "rb") as file:
+        found.pop(b"LC_CTYPE", None)
+        given = [entry for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
+        found.update(entry.split(b"=", 1) for entry in given)
+    return found
+
+
 def _program(process: Process, settings: Settings, path: bytes, is_script: bool) -> Program:
     """What to run, with its arguments and environment; a script's interpreter runs the script."""
     from user_mode.execve import Program, resolve
 
     name = settings.program if settings.argv0 is None else settings.argv0
     argv = tuple(os.fsencode(text) for text in (name, *settings.arguments))
-    env = tuple(environment(settings, os.environb))
+    env = tuple(environment(settings, given_environment()))
     if not is_script:
         return Program(path, path, argv, env, is_guest=True)
     try:

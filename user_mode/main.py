@@ -154,8 +154,10 @@ def given_environment() -> dict[bytes, bytes]:
     found = dict(os.environb)
     with suppress(OSError), open("/proc/self/environ", "rb") as file:
         found.pop(b"LC_CTYPE", None)
-        given = [entry for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
-        found.update(entry.split(b"=", 1) for entry in given)
+        for entry in file.read().split(b"\0"):
+            name, _, value = entry.partition(b"=")
+            if name == b"LC_CTYPE":
+                found[name] = value
     return found
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tcg import floats, ops
 from tcg.build import Builder
+from tcg.bulk import run_bulk
 from tcg.faults import GuestFault
 from tcg.ir import Access, Block, Function, Helper, Value, is_local
 from tcg.state import HEADER, File, Reason, Slot
@@ -316,6 +317,10 @@ class _Source:
     def _fence(self, _: Value) -> str:
         return "pass"
 
+    def _bulk(self, inst: Value) -> str:
+        bulk = self.give(f"bulk_{inst.imm}".replace(".", "_"), inst.imm)
+        return f"run_bulk({', '.join(('memory', bulk, *self.values(inst)))})"
+
     def _fpflags(self, _: Value) -> str:
         return "fp.flags"
 
@@ -408,4 +413,5 @@ _GLOBALS: dict[str, Any] = {
     "monotonic_ns": monotonic_ns,
     "cas": _cas,
     "rmw": _rmw,
+    "run_bulk": run_bulk,
 }

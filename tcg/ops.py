@@ -179,6 +179,7 @@ FPSET   = op("fpset",   "= i32",  None, "set the sticky flags of the FP environm
 FPROUND = op("fpround", "= i32",  None, "set the rounding mode: 0 nearest even, 1 down, 2 up, 3 towards zero", effects=True, barrier=True)
 CLOCK   = op("clock",   "i64 =",  None, "nanoseconds of a clock that never goes back", effects=True)
 
+BULK  = op("bulk", "T = *", None, "touch many bytes of guest memory, as tcg/bulk.py says; gives how many", effects=True)
 CALL  = op("call", "T = *", None, "call a helper, itself IR", effects=True)
 POLL  = op("poll", "=", None, "leave for the run loop, to go on at the given address, if an event is pending", effects=True, leaves=True)
 INSN  = op("insn", "=", None, "a guest instruction starts here", effects=True)

@@ -24,6 +24,7 @@ from typing import Any
 
 from tcg import ops
 from tcg.build import Builder
+from tcg.bulk import Bulk
 from tcg.fields import Decisions, FieldExpr
 from tcg.frontend import GuestException
 from tcg.ir import LOCAL_OFFSET, Access, Block, Function, Helper, Value, is_local
@@ -182,6 +183,7 @@ _OPERANDS: dict[Op, Callable[[Value, list[str]], str]] = {
     ops.GETF: lambda inst, _: _field_register(inst),
     ops.PUTF: lambda inst, operands: f"{_field_register(inst)}, {operands[0]}",
     ops.CALL: lambda inst, operands: ", ".join((inst.imm.name, *operands)),
+    ops.BULK: lambda inst, operands: ", ".join((str(inst.imm), *operands)),
     ops.POLL: lambda inst, _: ", ".join((_number(inst.imm[0]), *map(_slot, inst.imm[1]))),
     ops.BR: lambda inst, _: str(inst.imm),
     ops.CBR: _cbr,
@@ -400,6 +402,11 @@ def _read_call(r: _Reader, line: _Line) -> None:
     line.value.args = r.args(line, line.items[1:])
 
 
+def _read_bulk(r: _Reader, line: _Line) -> None:
+    line.value.imm = Bulk.parse(_word(line.items[0]))
+    line.value.args = r.args(line, line.items[1:])
+
+
 def _read_br(_: _Reader, line: _Line) -> None:
     line.value.imm = _word(line.items[0])
 
@@ -451,6 +458,7 @@ _READ: dict[Op, Callable[[_Reader, _Line], None]] = {
     ops.PUTF: _read_field_register,
     **dict.fromkeys((ops.LOAD, ops.STORE, ops.CAS, ops.RMW), _read_access),
     ops.CALL: _read_call,
+    ops.BULK: _read_bulk,
     ops.POLL: _read_poll,
     ops.BR: _read_br,
     ops.CBR: _read_cbr,

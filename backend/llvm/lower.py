@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
+from backend.llvm.idioms import VECTOR, bulk_function
 from tcg import ops
 from tcg.ir import Access, Block, Function, Helper, Value, is_local
 from tcg.ops import Op
@@ -414,6 +415,20 @@ class Lowering:
         table = self.temp(f"load ptr, ptr {self.header('runtime')}{STATE}")
         function = self.temp(f"load ptr, ptr {table}")
         self.names[inst] = self.temp(f"call i64 {function}()")
+
+    def lower_bulk(self, inst: Value) -> None:
+        """Touch many bytes of guest memory: a function of the same module."""
+        self.before_access()
+        count = inst.imm.addresses
+        pointers = [f"ptr {self.guest_pointer(address)}" for address in inst.args[:count]]
+        rest = [f"{llvm_type(a.type)} {self.operand(a)}" for a in inst.args[count:]]
+        name, text = bulk_function(inst.imm, len(rest) - 1, inst.type)
+        self.declarations.lines[text] = None
+        lanes = VECTOR // inst.imm.size
+        for count in (lanes, lanes // 2):
+            self.declarations.lines[f"declare i{count} @llvm.cttz.i{count}(i{count}, i1)"] = None
+        arguments = ", ".join(pointers + rest)
+        self.names[inst] = self.temp(f"call fastcc {inst.type} @{name}({arguments})")
 
     def lower_call(self, inst: Value) -> None:
         """Call a pure helper, a function of the same module."""

@@ -32,6 +32,7 @@ from tcg.frontend import Frontend
 from tcg.ir import LOCAL_OFFSET, Function, Value, is_local
 from tcg.ops import Op
 from tcg.passes import optimize
+from tcg.passes.idioms import idioms
 from tcg.region import ENTRY, RegionBlock, build_region
 from tcg.state import Reason, Slot
 from tcg.types import I1, I8, I64, Type
@@ -389,6 +390,9 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     if "op" in wanted:
         listings["op"] = _print(region)
     optimize(region, request["exact"])
+    found = idioms(region, request["parallel"])
+    if "idiom" in wanted and found:
+        listings["idiom"] = "".join(f"{line}\n" for line in found)
     if "op_opt" in wanted:
         listings["op_opt"] = _print(region)
     pcs = [block.pc for block in blocks[:entries]]

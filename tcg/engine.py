@@ -25,7 +25,7 @@ from tcg.world import World
 
 HOT_ENTRIES = 400
 SIGSEGV, SIGBUS = 11, 7
-LISTINGS = ("op", "op_opt", "llvm", "out_asm")
+LISTINGS = ("op", "op_opt", "llvm", "out_asm", "idiom")
 
 
 class Exit(NamedTuple):
@@ -69,6 +69,9 @@ class Runner(Protocol):
 
     def reset(self) -> None:
         """Forget all guest code: another program takes this one's place."""
+
+    def statistics(self) -> dict[str, object]:
+        """Counts of what was translated and compiled."""
 
     def after_fork_in_child(self) -> None:
         """Only the calling thread is left."""

@@ -58,6 +58,8 @@ def build_ppc(settings: Settings, loader: Loader, log: Log, environ: Mapping[str
     process = Process(abi, memory, engine, runtime, table, loader, log, "qemupy-ppc")
     process.sysroot = loader.sysroot
     process.fds.private = descriptors
+    process.statistics_file = environ.get("QEMUPY_STATS", "")
+    process.accelerator = settings.accelerator
     return process
 
 
@@ -93,8 +95,19 @@ def _translator(
         one = settings.one_instruction
         interpreter = Interpreter(frontend, InterpretedMemory(memory), log, one)
         return backend.runtime, interpreter, descriptors
-    options = EngineOptions(settings.accelerator == "jit", settings.one_instruction)
+    backend.waits = environ.get("QEMUPY_WAIT", "") == "1"
+    options = EngineOptions(
+        settings.accelerator == "jit", settings.one_instruction, _hot_entries(environ)
+    )
     return backend.runtime, Engine(frontend, memory, backend, options, log), descriptors
+
+
+def _hot_entries(environ: Mapping[str, str]) -> int:
+    """QEMUPY_HOT: how many entries make a block hot; small numbers compile nearly everything."""
+    from tcg.engine import HOT_ENTRIES
+
+    wanted = environ.get("QEMUPY_HOT", "")
+    return int(wanted) if wanted.isdecimal() and 0 < int(wanted) < 1 << 30 else HOT_ENTRIES
 
 
 def _syscalls() -> list[ModuleType]:

@@ -17,7 +17,7 @@ from typing import Any
 from backend.llvm.arena import ArenaFull, Code, HostArena
 from backend.llvm.blob import HEAD_PREFIX, Blob
 from backend.llvm.cache import Cache
-from backend.llvm.client import Client
+from backend.llvm.client import URGENT, Client
 from backend.llvm.runtime import Runtime, runtime_blob
 from tcg.backend import OutOfCodeSpace
 from tcg.cpu import Cpu
@@ -30,7 +30,10 @@ STATE_ALIGN = 64
 
 
 class LlvmBackend:
-    """Implements tcg.engine.Backend.  `frontend` is `module:class`, for the worker."""
+    """Implements tcg.backend.Backend.  `frontend` is `module:class`, for the worker.
+
+    `waits`: the guest stands still while its hot code is compiled, so that a test knows what ran.
+    """
 
     def __init__(self, frontend: str, pc_shift: int, cache: Cache, log: Log) -> None:
         self.frontend = frontend
@@ -49,6 +52,7 @@ class LlvmBackend:
         self.statistics = {"handlers": 0, "cache_hits": 0, "worker_seconds": 0.0}
         self._lock = threading.Lock()
         self._deliveries: SimpleQueue[Callable[[], None]] | None = None
+        self.waits = False
         self._pack = cache.pack(f"handlers-{frontend.rpartition(':')[2]}")
         self._addresses: dict[str, int] = {}
 
@@ -181,6 +185,10 @@ class LlvmBackend:
                 self.cache.put(key, msgpack.packb({**kept, "compiled": result}))
             done(result)
 
+        if self.waits:
+            self.client.submit("region", request, reply_at_once := _Reply(), URGENT)
+            reply(*reply_at_once.wait())
+            return
         self.client.submit("region", request, lambda *got: self._deliver(lambda: reply(*got)))
 
     def _deliver(self, action: Callable[[], None]) -> None:
@@ -223,6 +231,23 @@ class LlvmBackend:
         self._deliveries = None
         self.client.after_fork_in_child()
         self.runtime.after_fork_in_child()
+
+
+class _Reply:
+    """An answer of the worker that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._got: tuple[Any, str | None] = (None, None)
+
+    def __call__(self, result: Any, error: str | None) -> None:
+        self._got = (result, error)
+        self._done.set()
+
+    def wait(self) -> tuple[Any, str | None]:
+        """The answer: a result and None, or None and an error."""
+        self._done.wait()
+        return self._got
 
 
 def _run_all(deliveries: SimpleQueue[Callable[[], None]]) -> None:

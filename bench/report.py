@@ -3,7 +3,8 @@
     python -m bench.report [file.json] [--readme]
 
 Times are CPU seconds, user and system, of every process involved, for the full size of a workload;
-an engine that was given less work is scaled up.  `--readme` writes the table into README.md.
+an engine that was given less work is scaled up.  `--readme` writes the table into README.md and
+keeps its figures as bench/results/reference.json, its plot as reference.svg.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -171,7 +173,7 @@ def plot(rows: Rows, path: Path) -> None:
 
 
 def markdown(table: Times, rows: Rows) -> str:
-    """The README's table."""
+    """The README's table, and start-up figures below it."""
     lines = ["| " + " | ".join(HEADINGS) + " |", "|---" + "|---:" * (len(HEADINGS) - 1) + "|"]
     lines += ["| " + " | ".join(cells(table, name)) + " |" for name in BY_NAME if name in table]
     notes = [f"{row['what']}: {row['value']:.2f}" for row in rows]
@@ -179,10 +181,21 @@ def markdown(table: Times, rows: Rows) -> str:
 
 
 def rewrite_readme(text: str) -> None:
-    """Put the table between the README's two markers."""
+    """Put the table between the README's two markers, with the plot below."""
+    plot_link = f"![time over size]({(RESULTS / 'reference.svg').relative_to(FOLDER.parent)})"
     pattern = re.compile(f"(?s){re.escape(BEGIN)}.*{re.escape(END)}")
-    new = pattern.sub(lambda _: f"{BEGIN}\n{text}\n{END}", README.read_text())
+    new = pattern.sub(lambda _: f"{BEGIN}\n{text}\n\n{plot_link}\n{END}", README.read_text())
     README.write_text(new)
+
+
+def keep_reference(path: Path) -> None:
+    """Keep the figures that the README shows, without what belongs to one machine."""
+    rows = [
+        {"extra_info": row["extra_info"], "stats": {"median": row["stats"]["median"]}}
+        for row in json.loads(path.read_text())["benchmarks"]
+    ]
+    (RESULTS / "reference.json").write_text(json.dumps({"benchmarks": rows}, indent=1) + "\n")
+    shutil.copy2(RESULTS / "growth.svg", RESULTS / "reference.svg")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -207,6 +220,7 @@ def main() -> None:
     text = markdown(measured, start)
     console.print("\nAs Markdown:\n", text, sep="\n", highlight=False, soft_wrap=True)
     if options.readme:
+        keep_reference(options.file)
         rewrite_readme(text)
 
 

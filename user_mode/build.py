@@ -50,7 +50,7 @@ def build_ppc(settings: Settings, loader: Loader, log: Log, environ: Mapping[str
 
     def check_floats() -> None:
         frontend.set_mode(CHECKS_FLOATS)
-        engine.reset()
+        process.translate_anew()
 
     abi = PpcAbi(frontend.state, check_floats)
     abi.release = settings.uname_release.encode(errors="surrogateescape")

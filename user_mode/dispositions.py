@@ -23,6 +23,7 @@ from user_mode.signals import (
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python ignores these as it starts.  That a parent did so before cannot be told from it."""
 
+FAULTS = (signal.SIGSEGV, signal.SIGBUS)
 SETTABLE = tuple(signo for signo in range(1, COUNT + 1) if not bit(signo) & UNBLOCKABLE)
 
 
@@ -60,6 +61,11 @@ class SignalState:
         for signo in SETTABLE:
             if self[signo].handler != SIG_IGN and self[signo] != SigAction():
                 self[signo] = SigAction()
+
+    @property
+    def catches_faults(self) -> bool:
+        """Whether handlers see the registers at memory faults."""
+        return any(self[signo].handler not in (SIG_DFL, SIG_IGN) for signo in FAULTS)
 
     def is_fatal(self, signo: int) -> bool:
         """Whether the signal, delivered now, ends the process."""

@@ -170,6 +170,7 @@ def forget(thread: Thread) -> None:
     delete_timers()
     thread.altstack = AltStack()
     thread.clear_child_tid = thread.robust_list = 0
+    process.is_sharing = False
     thread.saved_mask = thread.interrupted = None
 
 

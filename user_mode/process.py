@@ -145,8 +145,8 @@ class Thread:
         take_signals(self)
 
     def _on_ask(self, _stop: Exit) -> None:
-        """Code of a mode that the process has left: translate it anew."""
-        self.process.engine.invalidate(0, self.process.memory.size)
+        """Code of a mode that the process has left."""
+        self.process.translate_anew()
 
     def _on_event(self, _stop: Exit) -> None:
         take_signals(self)
@@ -297,6 +297,8 @@ class Process:
         """Limits of memory, soft and hard, that the guest has set for itself."""
         self.shared_segments: dict[int, int] = {}
         """What shmat(2) has attached: guest address to bytes."""
+        self.is_sharing = False
+        """Whether others may see our memory while we run."""
         self._unknown: set[str] = set()
 
     # -- life ------------------------------------------------------------------------------
@@ -390,6 +392,20 @@ class Process:
                 self.kick(one)
             while wait and any(one.tid in self.threads for one in others):
                 self.changed.wait()
+
+    def share_memory(self) -> None:
+        """From now on other threads or processes see what is written to memory."""
+        if not self.is_sharing:
+            self.is_sharing = True
+            self.engine.set_parallel()
+
+    def translate_anew(self) -> None:
+        """Have all code translated again, as the frontend is in another mode now."""
+        self.engine.reset()
+        if self.is_sharing:
+            self.engine.set_parallel()
+        if self.signals.catches_faults:
+            self.engine.set_exact(True)
 
     def drop_thread(self, thread: Thread) -> int:
         """The thread runs no guest code any more; gives how many others do."""

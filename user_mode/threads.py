@@ -46,7 +46,7 @@ def start_thread(parent: Thread, request: Clone) -> int:
     The new host thread begins with all signals blocked, so that none finds it without its CPU.
     """
     process = parent.process
-    process.engine.set_parallel()
+    process.share_memory()
     cpu = process.engine.new_cpu()
     process.abi.start_thread(cpu, parent.cpu, request.stack, tls_of(request))
     child = process.new_thread(cpu, parent.blocked)

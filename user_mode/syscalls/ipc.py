@@ -181,6 +181,7 @@ def shmat(thread: Thread, segment: Int, address: Addr, flags: Int) -> int:
         if not flags & SHM_RND:
             raise Errno(errno.EINVAL)
         address -= address % _PAGE
+    thread.process.share_memory()
     memory = thread.process.memory
     if address and not flags & SHM_REMAP and _is_taken(thread, address, size):
         raise Errno(errno.EINVAL)

@@ -6,6 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from user_mode.areas import MAP_SHARED, PROT_WRITE
 from user_mode.errors import Errno
 from user_mode.host import call
 from user_mode.host_numbers import Nr
@@ -65,6 +66,8 @@ def _map(
     if offset % PAGE:
         raise Errno(errno.EINVAL)
     fd = -1 if flags & MAP_ANONYMOUS else fd
+    if flags & MAP_SHARED and prot & PROT_WRITE:
+        thread.process.share_memory()
     return thread.process.memory.mmap(address, length, prot, flags, fd, offset)
 
 

@@ -16,8 +16,6 @@ from user_mode.signals import (
     SA_NODEFER,
     SA_RESETHAND,
     SIG_BLOCK,
-    SIG_DFL,
-    SIG_IGN,
     SIG_SETMASK,
     SIG_UNBLOCK,
     SS_AUTODISARM,
@@ -97,7 +95,7 @@ def _check_signal(thread: Thread, signo: int, to_change: bool) -> SigAction:
 
 def _set_action(thread: Thread, signo: int, action: SigAction) -> None:
     thread.process.signals[signo] = action
-    if bit(signo) & OWN and action.handler not in (SIG_DFL, SIG_IGN):
+    if thread.process.signals.catches_faults:
         thread.process.engine.set_exact(True)
 
 

@@ -75,6 +75,7 @@ class Guest:
             limits={},
             shared_segments={},
             unknown_syscall=self.unknown.append,
+            share_memory=lambda: None,
         )
         cpu = Cpu(state.layout, memoryview(bytearray(state.layout.size)), 0)
         self.thread: Any = SimpleNamespace(

@@ -23,6 +23,8 @@ from tcg.translator import MAX_BLOCK_INSTRUCTIONS, PAGE
 from tcg.types import VOID
 
 MXCSR_DEFAULT = 0x1F80
+ACCESS_DENIED = 2
+"""The si_code of faults of data: SEGV_ACCERR, or BUS_ADRERR.  Fetches have none."""
 
 
 class InterpretedMemory(Protocol):
@@ -92,7 +94,9 @@ class Interpreter:
             if left.reason == Reason.EXCEPTION:
                 return Exit("exception", left.pc, left.info)
             if left.reason == Reason.FAULT:
-                return _fault(left.pc, GuestFault(left.info, left.is_write, left.is_bus))
+                return _fault(
+                    left.pc, GuestFault(left.info, left.is_write, left.is_bus), ACCESS_DENIED
+                )
 
     def _lift(self, pc: int) -> Callable[[State, InterpretedMemory], Left]:
         """The block at `pc`, as Python that ends where the guest goes on."""
@@ -149,6 +153,6 @@ class Interpreter:
         return {"blocks": len(self.blocks)}
 
 
-def _fault(pc: int, fault: GuestFault) -> Exit:
+def _fault(pc: int, fault: GuestFault, code: int = 0) -> Exit:
     signal = SIGBUS if fault.is_bus else SIGSEGV
-    return Exit("fault", pc, address=fault.address, is_write=fault.is_write, signal=signal)
+    return Exit("fault", pc, code, fault.address, fault.is_write, signal)

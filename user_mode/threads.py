@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import errno
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -84,7 +85,11 @@ def _live(thread: Thread, request: Clone, started: _thread.LockType) -> None:
         with suppress(Errno):
             process.memory.put_u32(request.child_tid, thread.tid)
     started.release()
-    process.serve(thread)
+    try:
+        process.serve(thread)
+    except Exception as error:
+        # `_thread` would only print it; whoever watches threads ends the process.
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, None, None)))
 
 
 def end_thread(thread: Thread, status: int) -> None:

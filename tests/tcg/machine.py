@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from tcg import ops
 from tcg.build import Builder
 from tcg.evaluate import Evaluator, Left, State
 from tcg.faults import GuestFault
+from tcg.floats import FORMATS, is_nan
 from tcg.ir import Access, Function, Helper, Value
 from tcg.state import Slot, new_layout
 from tcg.types import F32, F64, I1, I8, I16, I32, I64, I128, VOID, Type
@@ -65,18 +67,20 @@ def new_state(values: dict[str, int] | None = None) -> State:
     return state
 
 
-def random_state(random: Random) -> State:
+def random_state(random: Random, one_nan: bool = False) -> State:
     """A state with interesting values in all slots."""
     state = new_state()
     for slot in SLOTS:
-        state.set(slot, random_number(random, slot.type))
+        state.set(slot, random_number(random, slot.type, one_nan))
     return state
 
 
-def random_number(random: Random, type_: Type) -> int:
-    """A number that is likely to be at an edge of its type."""
+def random_number(random: Random, type_: Type, one_nan: bool = False) -> int:
+    """A number that is likely to be at an edge of its type; `one_nan`: no NaN but the default."""
     if type_.is_float:
-        return _random_float(random, type_)
+        made = _random_float(random, type_)
+        format_ = FORMATS[type_]
+        return format_.default_nan if one_nan and is_nan(format_, made) else made
     edges = (0, 1, 2, 31, 32, type_.mask, type_.mask >> 1, (type_.mask >> 1) + 1, 255, 0x8000)
     if random.random() < 0.7:
         return type_.wrap(random.choice(edges))
@@ -91,11 +95,53 @@ def _random_float(random: Random, type_: Type) -> int:
     return random.choice(edges) if random.random() < 0.5 else random.getrandbits(type_.bits)
 
 
-class RandomFunction:
-    """Makes a function that ends: branches go forward, loops count down a local."""
+INTEGERS = (I1, I8, I16, I32, I64, I128)
+PURE = tuple(op for op in ops.OPS.values() if op.meaning is not None or op is ops.SELECT)
 
-    def __init__(self, random: Random, size: int = 24, polls: bool = False) -> None:
+
+def _pairs(op: ops.Op) -> list[tuple[Type, Type]]:
+    floats = (F32, F64)
+    match op.name:
+        case "zext" | "sext":
+            return [(a, b) for a in INTEGERS for b in INTEGERS if a.bits < b.bits]
+        case "trunc":
+            return [(a, b) for a in INTEGERS for b in INTEGERS if a.bits > b.bits]
+        case "bitcast":
+            return [(F32, I32), (I32, F32), (F64, I64), (I64, F64)]
+        case "fext":
+            return [(F32, F64)]
+        case "ftrunc":
+            return [(F64, F32)]
+        case "ftosi" | "ftoui":
+            return [(f, i) for f in floats for i in (I32, I64)]
+    return [(i, f) for f in floats for i in (I32, I64)]
+
+
+CONVERSIONS = {op: _pairs(op) for op in PURE if "B" in op.operands}
+
+
+class RandomFunction:
+    """Makes a function that ends: branches go forward, loops count down a local.
+
+    `polls`: every loop has one.  `far`: added to some addresses, that of memory that is not there.
+    `pure`, `integers`: the ops and the integer types used.  `one_nan`: see random_number.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        size: int = 24,
+        polls: bool = False,
+        far: int = 0,
+        pure: Sequence[ops.Op] = PURE,
+        integers: Sequence[Type] = INTEGERS,
+        one_nan: bool = False,
+    ) -> None:
+        self.one_nan = one_nan
         self.random = random
+        self.far = far
+        self.pure = pure
+        self.integers = integers
         self.function = Function("region", "R_1000")
         self.b = Builder(self.function)
         self.left = size
@@ -106,8 +152,16 @@ class RandomFunction:
         self.slots = (*GPR.slots[:2], *random.sample(SLOTS, 5))
         if polls:
             self.slots += FLAGS.slots
+        for _ in range(2):
+            self.new_local()
         self.statements(depth=0)
         self.leave()
+
+    def new_local(self) -> None:
+        """A local, with a value from the start, because nobody says what it is before."""
+        local = self.b.local(self.random.choice((*self.integers, F64)))
+        self.b.put(local, self.value(local.type))
+        self.locals.append(local)
 
     def statements(self, depth: int) -> None:
         """Some statements."""
@@ -127,29 +181,30 @@ class RandomFunction:
         if known and self.random.random() < 0.6:
             return self.random.choice(known)
         if self.random.random() < 0.4:
-            return self.b.const(type_, random_number(self.random, type_))
+            return self.b.const(type_, random_number(self.random, type_, self.one_nan))
         slots = [s for s in (*self.slots, *self.locals) if s.type is type_]
         if not slots:
-            return self.b.const(type_, random_number(self.random, type_))
+            return self.b.const(type_, random_number(self.random, type_, self.one_nan))
         made = self.b.get(self.random.choice(slots))
         self.values.append(made)
         return made
 
     def compute(self) -> None:
         """One pure operation."""
-        op = self.random.choice(PURE)
+        op = self.random.choice(self.pure)
         self.values.append(self.make(op))
 
     def make(self, op: ops.Op) -> Value:
         """The operation on operands of types that fit it."""
         random, b = self.random, self.b
         if op is ops.SELECT:
-            type_ = random.choice((*INTEGERS, F64))
+            type_ = random.choice((*self.integers, F64))
             return b.select(self.value(I1), self.value(type_), self.value(type_))
         if "B" in op.operands:
-            source, result = random.choice(CONVERSIONS[op])
+            allowed = {*self.integers, F32, F64}
+            source, result = random.choice([p for p in CONVERSIONS[op] if allowed.issuperset(p)])
             return b.unary(op, self.value(source), result)
-        type_ = random.choice((F32, F64) if op in ops.FLOAT_OPS else INTEGERS)
+        type_ = random.choice((F32, F64) if op in ops.FLOAT_OPS else self.integers)
         if op is ops.BSWAP:
             type_ = random.choice((I16, I32, I64))
         args = tuple(self.value(type_) for _ in op.operands)
@@ -189,7 +244,7 @@ class RandomFunction:
         )
         address = self.value(I32) & self.random.choice((0x7F, 0xFF, 0x1FF))
         if self.random.random() < 0.2:
-            address = address | 0x80
+            address = address | (self.far or 0x80)
         if self.random.random() < 0.5:
             self.values.append(self.b.load(access, address))
         else:
@@ -201,7 +256,7 @@ class RandomFunction:
         self.b.insn(self.pc, self.random.choice((None, "addi r3, r3, 1")))
 
     def odd(self) -> None:
-        """A helper's call, a poll, a local."""
+        """A helper's call, a poll, a local's new value."""
         kind = self.random.randrange(4)
         if kind == 0:
             self.values.append(self.b.call(AVERAGE, self.value(I32), self.value(I32)))
@@ -210,9 +265,8 @@ class RandomFunction:
         elif kind == 2:
             self.b.poll(self.pc)
         else:
-            local = self.b.local(self.random.choice((*INTEGERS, F64)))
+            local = self.random.choice(self.locals)
             self.b.put(local, self.value(local.type))
-            self.locals.append(local)
 
     def branch(self, depth: int) -> None:
         """Run something only on a condition; sometimes it leaves."""
@@ -249,31 +303,6 @@ class RandomFunction:
             self.b.ask(0, self.pc + 4)
         else:
             self.b.goto(self.pc + 4, hint=self.random.choice(("", "call", "leave")))
-
-
-INTEGERS = (I1, I8, I16, I32, I64, I128)
-PURE = tuple(op for op in ops.OPS.values() if op.meaning is not None or op is ops.SELECT)
-
-
-def _pairs(op: ops.Op) -> list[tuple[Type, Type]]:
-    floats = (F32, F64)
-    match op.name:
-        case "zext" | "sext":
-            return [(a, b) for a in INTEGERS for b in INTEGERS if a.bits < b.bits]
-        case "trunc":
-            return [(a, b) for a in INTEGERS for b in INTEGERS if a.bits > b.bits]
-        case "bitcast":
-            return [(F32, I32), (I32, F32), (F64, I64), (I64, F64)]
-        case "fext":
-            return [(F32, F64)]
-        case "ftrunc":
-            return [(F64, F32)]
-        case "ftosi" | "ftoui":
-            return [(f, i) for f in floats for i in (I32, I64)]
-    return [(i, f) for f in floats for i in (I32, I64)]
-
-
-CONVERSIONS = {op: _pairs(op) for op in PURE if "B" in op.operands}
 
 
 def random_function(random: Random, size: int = 24, polls: bool = False) -> Function:

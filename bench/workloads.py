@@ -41,9 +41,9 @@ class Workload:
 # fmt: off
 WORKLOADS = (
     #        program      what it stands for                             full  interp  growth
-    Workload("kernels",   "lists, matrices, state machine, CRC",       90_000,      1, 16_000),
-    Workload("recursion", "calls and returns",                         25_000,      1),
-    Workload("copy",      "a loop that copies bytes up to a zero",    700_000,      5),
+    Workload("kernels",   "lists, matrices, state machine, CRC",       100_000,      1, 16_000),
+    Workload("recursion", "calls and returns",                         50_000,      1),
+    Workload("copy",      "a loop that copies bytes up to a zero",    1_000_000,      5),
     Workload("nbody",     "doubles",                                  700_000,     20, 100_000),
     Workload("sieve",     "crossing out in memory",                    20_000,      1),
     Workload("mix",       "integers, floats and doubles by turns",     10_000,      2),

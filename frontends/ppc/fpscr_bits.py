@@ -3,8 +3,12 @@
 In the CPU state FPSCR is spread.  Slot `fpscr` has what was last written; exceptions since are in
 slot `fpscr_raised` (invalid operations) and in the host's own register (the others).  The summaries
 FEX and VX follow from the other bits, and FPRF is computed from the last result when somebody
-looks.  FR and FI are as the last mtfsf and its like left them: they say of the last operation
-alone what XX says of all, and no program is known to read them.
+looks.
+
+Not as the manual has it: FR and FI are as the last mtfsf and its like left them (they say of the
+last operation alone what XX says of all, and no program is known to read them).  UX is the host's,
+which looks for tiny results after rounding and not before (4.4.4).  With VE or ZE set, but not MSR's
+FE0 and FE1, invalid operations and divisions by zero have a result all the same.
 """
 
 from __future__ import annotations

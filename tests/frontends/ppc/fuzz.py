@@ -98,14 +98,32 @@ class Fuzzer:
             if ours == theirs:
                 return
             at = self._first_difference(code, before, memory)
+            start, start_memory = before, memory
             if at:
                 reached, _ = self._both(code[: 4 * at] + NOP, before, memory)
-                code, before, memory = code[4 * at :], reached.registers, reached.memory
-            ours, theirs = self._both(code[:4] + NOP, before, memory)
-            self._judge(code[:4], before, ours, theirs)
-            if _is_branch(code):
+                start, start_memory = reached.registers, reached.memory
+            ours, theirs = self._both(code[4 * at : 4 * at + 4] + NOP, start, start_memory)
+            if ours == theirs:
+                self._only_together(code[: 4 * at + 4] + NOP, before, memory)
                 return
-            code, before, memory = code[4:], ours.registers, ours.memory
+            self._judge(code[4 * at : 4 * at + 4], start, ours, theirs)
+            if _is_branch(code[4 * at :]):
+                return
+            code, before, memory = code[4 * at + 4 :], ours.registers, ours.memory
+
+    def _only_together(self, code: bytes, before: State, memory: bytes) -> None:
+        """Instructions that are right one by one, but not in this sequence."""
+        ours, theirs = self._both(code, before, memory)
+        listed = []
+        for at in range(0, len(code), 4):
+            decoded = self.frontend.decode(code, at, CODE + at)
+            assert decoded is not None
+            text = self.frontend.disassemble(decoded, CODE + at)
+            listed.append(f"  {code[at : at + 4].hex()} {text}")
+        sequence = "\n".join(listed)
+        self.report.unexplained.append(
+            f"seed {self.seed}: this sequence\n{sequence}\n{describe(before, ours, theirs)}"
+        )
 
     def _both(self, code: bytes, before: State, memory: bytes) -> tuple[Outcome, Outcome]:
         if code != self._code:

@@ -7,7 +7,8 @@
     put r4, %3
 
 The rules are in tcg/rules; a pure operation that was done before, in this block or in one that
-dominates it, is not done again.
+dominates it, is not done again.  A write that turns out to change nothing goes: a no-op of the
+guest is often an operation that gives its operand.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tcg.ir import Function, Value
 from tcg.ops import Op
 from tcg.passes.graph import dominators, predecessors, reverse_postorder
 from tcg.rules.load import Matcher, load
+from tcg.state import Slot
 from tcg.types import I1
 
 Numbered = dict[object, Value]
@@ -59,6 +61,8 @@ class _Walk:
     def block(self, insts: list[Value], numbered: Numbered) -> list[Value]:
         """The block's operations, simplified.  Hot: runs per operation."""
         replaced, matchers, pure = self.replaced, self.matchers, self.pure
+        get, put = ops.GET, ops.PUT
+        held: dict[Slot, Value] = {}
         kept: list[Value] = []
         keep = kept.append
         for inst in insts:
@@ -82,6 +86,15 @@ class _Walk:
                 if first is not inst:
                     replaced[inst] = first
                     continue
+            elif op is get:
+                held[inst.imm] = inst
+            elif op is put:
+                slot, value = inst.imm, inst.args[0]
+                if held.get(slot) is value:
+                    continue
+                held[slot] = value
+            elif op is ops.PUTX or op is ops.PUTF:
+                held.clear()
             elif op is ops.CALL and inst.imm.pure:
                 first = numbered.setdefault((inst.imm, inst.args), inst)
                 if first is not inst:

@@ -31,11 +31,14 @@ def idioms(function: Function, parallel: bool = False) -> list[str]:
     """
     found = []
     for loop in list(straight_loops(function)):
+        pc = loop.pc
+        if pc is None:
+            continue
         try:
             iteration = execute(loop)
             idiom = recognise(iteration, parallel)
         except (NotStraight, NoIdiom):
             continue
-        found.append(f"loop at {loop.pc:#x}: {idiom}")
-        insert_skip(function, loop, idiom, iteration.steps())
+        found.append(f"loop at {pc:#x}: {idiom}")
+        insert_skip(function, loop, pc, idiom, iteration.steps())
     return found

@@ -124,6 +124,11 @@ class Iteration:
                 found[slot] = slot.type.signed(end.constant)
         return found
 
+    @property
+    def anew(self) -> set[Slot]:
+        """The written slots that do not grow by a constant."""
+        return self.ends.keys() - self.steps().keys()
+
     def step(self, linear: Linear) -> int | None:
         """How much a form grows an iteration; None if not by a constant."""
         steps, total = self.steps(), 0
@@ -136,23 +141,27 @@ class Iteration:
 
 
 def execute(loop: Loop) -> Iteration:
-    """Execute one iteration; raises NotStraight."""
-    iteration = Iteration()
+    """Execute one iteration; raises NotStraight.
+
+    What it computes anew must not be read before, nor be seen at a poll.
+    """
+    iteration, seen = Iteration(), list[frozenset[Slot]]()
     for block, stays in zip(loop.blocks, loop.stays, strict=True):
-        last = block.insts[-2] if block is loop.latch else None
         for inst in block.insts:
             handle = _HANDLERS.get(inst.op)
             if handle is not None:
                 handle(iteration, inst)
             elif inst.op in _PURE:
                 iteration.formulas[inst] = _opaque(iteration, inst)
-            elif inst is not last and inst.op not in _IGNORED:
+            elif inst.op is ops.POLL:
+                seen.append(frozenset((*iteration.ends, *inst.imm[1])))
+            elif inst.op not in _IGNORED:
                 raise NotStraight
         if stays is not None:
             test = iteration.of(block.insts[-1].args[0])
             iteration.exits.append(Exit(test, stays, frozenset(iteration.ends)))
-    steps = iteration.steps()
-    if any(slot in iteration.ends and slot not in steps for slot in iteration.read):
+    anew = iteration.anew
+    if iteration.read & anew or not all(anew <= written for written in seen):
         raise NotStraight
     return iteration
 

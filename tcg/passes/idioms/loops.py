@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from tcg import ops
 from tcg.ir import Block, Function, Value
 from tcg.passes.graph import dominators, predecessors, reverse_postorder, successors
 
+MAX_BLOCKS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """The loop's blocks in the order they run, and for each but the last how it goes on.
+    """The loop's blocks in the order they run, and for each how it goes on.
 
     `stays`: the value that the end's condition has when the loop goes on; None if there is none.
-    The last block ends with a poll, at which the guest is between two iterations, and a branch to
-    the first.
     """
 
     blocks: tuple[Block, ...]
@@ -34,40 +33,27 @@ class Loop:
         return self.blocks[-1]
 
     @property
-    def pc(self) -> int:
-        """The guest address of the loop's start."""
-        number: int = self.latch.insts[-2].imm[0]
-        return number
+    def ends_with_poll(self) -> bool:
+        """Between two iterations the guest may be left."""
+        return len(self.latch.insts) > 1 and self.latch.insts[-2].op is ops.POLL
+
+    @property
+    def pc(self) -> int | None:
+        """The guest address of the loop's start, if it starts with an instruction."""
+        first = self.head.insts[0]
+        return first.imm[0] if first.op is ops.INSN else None
 
 
 def straight_loops(function: Function) -> Iterator[Loop]:
-    """The loops that have one way through, one back edge and a poll on it."""
+    """The loops that have one way through and one back edge."""
     order = reverse_postorder(function)
-    if len(order) == 1:
-        yield from _own_successor(order[0])
-        return
     leading = predecessors(order)
-    above = dominators(order, leading)
+    above = dominators(order, leading) if len(order) > 1 else {order[0].label: order[0].label}
     for latch in order:
-        if not _ends_like_a_loop(latch):
-            continue
-        head = latch.insts[-1].imm
-        if _dominates(head, latch.label, above) and not any(
-            _dominates(head, block.label, above) for block in leading[head] if block is not latch
-        ):
-            loop = _follow(latch, leading)
-            if loop is not None:
+        for head in successors(latch):
+            back = [b for b in leading[head] if _dominates(head, b.label, above)]
+            if back == [latch] and (loop := _follow(latch, head, leading)) is not None:
                 yield loop
-
-
-def _own_successor(block: Block) -> Iterator[Loop]:
-    if _ends_like_a_loop(block) and block.insts[-1].imm == block.label:
-        yield Loop((block,), (None,))
-
-
-def _ends_like_a_loop(block: Block) -> bool:
-    insts = block.insts
-    return insts[-1].op is ops.BR and len(insts) > 1 and insts[-2].op is ops.POLL
 
 
 def _dominates(label: str, other: str, above: dict[str, str]) -> bool:
@@ -78,21 +64,21 @@ def _dominates(label: str, other: str, above: dict[str, str]) -> bool:
     return True
 
 
-def _follow(latch: Block, leading: dict[str, list[Block]]) -> Loop | None:
+def _follow(latch: Block, head: str, leading: dict[str, list[Block]]) -> Loop | None:
     """Backwards from the latch to the head, as long as there is one way; then forwards."""
-    head = latch.insts[-1].imm
     blocks = [latch]
     while blocks[-1].label != head:
         before = leading[blocks[-1].label]
-        if len(before) != 1 or len(blocks) > 64:
+        if len(before) != 1 or len(blocks) > MAX_BLOCKS:
             return None
         blocks.append(before[0])
     blocks.reverse()
-    stays = [_stays(block.insts[-1], after.label) for block, after in pairwise(blocks)]
     inside = {block.label for block in blocks}
     if any(len(inside.intersection(successors(block))) != 1 for block in blocks):
         return None
-    return Loop(tuple(blocks), (*stays, None))
+    after = (*blocks[1:], blocks[0])
+    stays = (_stays(one.insts[-1], two.label) for one, two in zip(blocks, after, strict=True))
+    return Loop(tuple(blocks), tuple(stays))
 
 
 def _stays(end: Value, after: str) -> bool | None:

@@ -240,8 +240,7 @@ class _Tests:
 
     def _all_written(self, exit_: Exit) -> bool:
         """Whether everything that the iteration computes anew is computed before this way out."""
-        iteration = self.iteration
-        return iteration.ends.keys() - iteration.steps().keys() <= exit_.written
+        return self.iteration.anew <= exit_.written
 
     def _relations(self, test: Test, stays: bool) -> Iterator[Relation]:
         """What all must hold for the loop to go on."""

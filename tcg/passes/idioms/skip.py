@@ -2,7 +2,9 @@
 
     latch:                      latch:
       poll 0x10000700             poll 0x10000700
-      br head                     (is a stream at a multiple of 16?)
+      br head                     br head.gate
+                                head.gate:
+                                  (is a stream at a multiple of 16?)
                                   cbr %9, head.skip, head
                                 head.skip:
                                   (how many iterations are whole: pages, bounds, distance)
@@ -16,6 +18,9 @@ An iteration is *whole* if it surely comes to the back edge: no bound is reached
 and it touches only pages that the iteration just done touched in the same way, so that nothing can
 fault.  If `w` are whole, `w - 1` are skipped.  So the next iteration of the original loop is whole
 too: it computes every other register and flag anew, before anybody can look at them.
+
+The iteration just done may have written to translated code.  Then an event is pending, and a poll
+between it and the skip sees to that; if the loop has none there, the skip brings one.
 """
 
 from __future__ import annotations
@@ -37,25 +42,40 @@ WORTH = 32
 """Bytes below which the original loop is as good."""
 
 
-def insert_skip(function: Function, loop: Loop, idiom: Idiom, steps: dict[Slot, int]) -> None:
-    """Put the idiom's skip on the loop's back edge; `steps`: what each slot grows an iteration."""
-    code = _Skip(idiom, loop.pc)
+def insert_skip(
+    function: Function, loop: Loop, pc: int, idiom: Idiom, steps: dict[Slot, int]
+) -> None:
+    """Put the idiom's skip on the loop's back edge; `steps`: what each slot grows an iteration.
+
+    `pc`: the guest address of the loop's start, where the guest is when the skip runs.
+    """
+    code = _Skip(idiom, pc, needs_poll=not loop.ends_with_poll)
     head = loop.head.label
-    gate, skip, bulk = Block(""), Block(f"{head}.skip"), Block(f"{head}.bulk")
+    gate, skip, bulk = (Block(f"{head}.{name}") for name in ("gate", "skip", "bulk"))
     code.gate(gate, skip.label, head)
     whole = code.count(skip, bulk.label, head)
     code.run(bulk, whole, steps, head)
-    loop.latch.insts[-1:] = gate.insts
-    function.blocks[skip.label] = skip
-    function.blocks[bulk.label] = bulk
+    _turn(loop.latch, head, gate.label)
+    for block in (gate, skip, bulk):
+        function.blocks[block.label] = block
+
+
+def _turn(latch: Block, head: str, gate: str) -> None:
+    """Have the back edge lead to the gate."""
+    end = latch.insts[-1]
+    if end.op is ops.BR:
+        end.imm = gate
+    else:
+        end.imm = (*(gate if label == head else label for label in end.imm[:2]), end.imm[2])
 
 
 class _Skip:
     """Emits the code for one idiom."""
 
-    def __init__(self, idiom: Idiom, pc: int) -> None:
+    def __init__(self, idiom: Idiom, pc: int, needs_poll: bool) -> None:
         self.idiom = idiom
         self.pc = pc
+        self.needs_poll = needs_poll
         self.type = idiom.streams[0].start.type
         self.bytes = abs(idiom.step)
         self.b = Builder(Function("region", "skip"), self.type)
@@ -91,6 +111,8 @@ class _Skip:
         """Do the work, and move all that counts iterations."""
         self.b.block = block
         self.b.insn(self.pc)
+        if self.needs_poll:
+            self.b.poll(self.pc)
         scans = bool(self.idiom.stops) or self.idiom.kind == "compare"
         count = whole if scans else whole - 1
         done = self.bulk(count)

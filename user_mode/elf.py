@@ -12,7 +12,7 @@ import struct
 from stat import S_ISDIR, S_ISREG
 from typing import Literal, NamedTuple
 
-from user_mode.errors import BadImage
+from user_mode.errors import BadImage, shown
 
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 PT_LOAD, PT_INTERP, PT_GNU_STACK = 1, 3, 0x6474E551
@@ -142,7 +142,7 @@ class ElfFile:
     @property
     def name(self) -> str:
         """The path, for messages."""
-        return os.fsdecode(self.path)
+        return shown(self.path)
 
     def bad(self, fact: str, code: int = errno.ENOEXEC) -> BadImage:
         """The error that says something of this file."""
@@ -252,11 +252,11 @@ def _segment(bits: int, values: tuple[int, ...]) -> Segment:
 
 def open_program(path: bytes, host_path: bytes) -> tuple[int, int]:
     """Open what is to be executed, as execve(2) checks it: descriptor and size; raises BadImage."""
-    name = os.fsdecode(path)
+    name = shown(path)
     try:
         fd = os.open(host_path, os.O_RDONLY | os.O_NONBLOCK)
     except ValueError:
-        raise BadImage(f"{name!r} is no path", errno.ENOENT) from None
+        raise BadImage(f"{name} is no path", errno.ENOENT) from None
     except OSError as error:
         raise BadImage(_why_not_opened(name, error), error.errno or errno.EIO) from None
     status = os.fstat(fd)

@@ -6,6 +6,18 @@ import errno
 import os
 
 
+def shown(path: bytes) -> str:
+    r"""A path for a message: on one line, and without a terminal's control sequences.
+
+    >>> shown(b"/lib/ld\n\x1b[2J.so")
+    '/lib/ld\\n\\x1b[2J.so'
+    """
+    text = path.decode(errors="backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class Errno(Exception):
     """A system call fails with this error.
 

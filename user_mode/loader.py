@@ -28,7 +28,7 @@ from user_mode.areas import (
     PROT_WRITE,
 )
 from user_mode.elf import ET_DYN, PF_X, ElfFile, Machine, Segment
-from user_mode.errors import BadImage, Errno
+from user_mode.errors import BadImage, Errno, shown
 from user_mode.memory import MAP_FIXED_NOREPLACE, MAP_NORESERVE, GuestMemory
 from user_mode.pages import PAGE, page_up
 
@@ -133,8 +133,8 @@ class Loader:
 
     def _missing(self, path: bytes, inside: bytes) -> str:
         """The interpreter is nowhere: say where it was looked for and what to do."""
-        places = " or ".join(os.fsdecode(place) for place in (inside, path) if place)
-        text = f"needs the program interpreter {os.fsdecode(path)}, but there is no {places};"
+        places = " or ".join(shown(place) for place in (inside, path) if place)
+        text = f"needs the program interpreter {shown(path)}, but there is no {places};"
         hint = self.abi.root_hint
         if os.path.exists(os.fsencode(hint) + path):
             return f"{text} try -L {hint}"

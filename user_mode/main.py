@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from user_mode.errors import Errno, UserError
+from user_mode.errors import Errno, UserError, shown
 from user_mode.options import Settings, environment, read_options
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _program(process: Process, settings: Settings, path: bytes, is_script: bool)
         return resolve(process, path, argv, env)
     except Errno as error:
         reason = os.strerror(error.code)
-        raise UserError(f"{settings.program} is a script, but: {reason}", 126) from None
+        raise UserError(f"{shown(path)} is a script, but: {reason}", 126) from None
 
 
 # -- errors of our own ---------------------------------------------------------------------

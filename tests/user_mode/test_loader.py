@@ -322,6 +322,11 @@ def test_a_missing_linker_says_where_it_was_looked_for(write: Write, tmp_path: P
     assert "no ../root/lib/ld-nope.so.1 or /lib/ld-nope.so.1;" in complaint(path, inside)[0]
 
 
+def test_a_name_from_a_file_cannot_write_to_the_terminal(write: Write) -> None:
+    text = complaint(write(dynamic(b"/lib/\x1b[2J\n\xff.so")))[0]
+    assert "interpreter /lib/\\x1b[2J\\n\\xff.so, but" in text
+
+
 def test_a_linker_for_another_machine(write: Write) -> None:
     linker = write(ARM, "ld.so.1")
     text, status, code = complaint(write(dynamic(linker)))

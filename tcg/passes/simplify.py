@@ -61,7 +61,6 @@ class _Walk:
     def block(self, insts: list[Value], numbered: Numbered) -> list[Value]:
         """The block's operations, simplified.  Hot: runs per operation."""
         replaced, matchers, pure = self.replaced, self.matchers, self.pure
-        get, put = ops.GET, ops.PUT
         held: dict[Slot, Value] = {}
         kept: list[Value] = []
         keep = kept.append
@@ -81,27 +80,36 @@ class _Walk:
                     replaced[inst] = found
                     continue
             if op in pure:
-                key = (op, inst.type, inst.args)
-                first = numbered.setdefault(key, inst)
-                if first is not inst:
-                    replaced[inst] = first
-                    continue
-            elif op is get:
-                held[inst.imm] = inst
-            elif op is put:
-                slot, value = inst.imm, inst.args[0]
-                if held.get(slot) is value:
-                    continue
-                held[slot] = value
-            elif op is ops.PUTX or op is ops.PUTF:
-                held.clear()
+                key: object = (op, inst.type, inst.args)
             elif op is ops.CALL and inst.imm.pure:
-                first = numbered.setdefault((inst.imm, inst.args), inst)
-                if first is not inst:
-                    replaced[inst] = first
-                    continue
-            keep(inst)
+                key = (inst.imm, inst.args)
+            else:
+                if op not in _ON_SLOTS or not _changes_nothing(inst, held):
+                    keep(inst)
+                continue
+            first = numbered.setdefault(key, inst)
+            if first is inst:
+                keep(inst)
+            else:
+                replaced[inst] = first
         return kept
+
+
+_ON_SLOTS = frozenset({ops.GET, ops.PUT, ops.PUTX, ops.PUTF})
+
+
+def _changes_nothing(inst: Value, held: dict[Slot, Value]) -> bool:
+    """A write of what the slot has, as far as `held` knows, which is brought up to date."""
+    if inst.op is ops.GET:
+        held[inst.imm] = inst
+    elif inst.op is not ops.PUT:
+        held.clear()
+    else:
+        value = inst.args[0]
+        if held.get(inst.imm) is value:
+            return True
+        held[inst.imm] = value
+    return False
 
 
 def _straighten(end: Value, numbered: Numbered) -> None:

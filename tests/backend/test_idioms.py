@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from random import Random
 
 import pytest
@@ -16,14 +15,15 @@ from tests.backend.conftest import Compile, Guest
 from tests.tcg.idioms.guest_loops import FIRST, PAGE, PAGES, SHAPES, Case, Shape, function_of
 from tests.tcg.machine import LAYOUT, SLOTS, new_state
 
-ROUNDS = 25
-EXACT = dict(zip(SHAPES, (number % 3 != 0 for number in count()), strict=False))
-"""Two thirds of the shapes are tried with a guest that can see its registers at faults."""
+ROUNDS = 12
+TRIED = [shape for number, shape in enumerate(SHAPES) if number % 3 == 0 or shape.rotated]
+EXACT = {shape for number, shape in enumerate(TRIED) if number % 3}
+"""Those that are tried with a guest that can see its registers at faults."""
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", TRIED, ids=str)
 def test_same_outcome(shape: Shape, guest: Guest, arena: HostArena, compile_text: Compile) -> None:
-    exact = EXACT[shape]
+    exact = shape in EXACT
     region = function_of(shape)
     assert idioms(region)
     blob = compile_text(region_text(region, 2, [0x1000], exact, parallel=False))

@@ -30,9 +30,12 @@ class Shape:
     ends: str = "count"
     order: str = "be"
     down: bool = False
+    rotated: bool = False
+    """Regions may start in the middle of a guest's loop: then the poll is not at the end."""
 
     def __str__(self) -> str:
         way = "-down" if self.down else ""
+        way += "-rotated" if self.rotated else ""
         return f"{self.kind}-{self.size}x{self.unroll}-{self.ends}-{self.order}{way}"
 
     @property
@@ -79,10 +82,14 @@ class _Writer:
         places = range(0, abs(shape.step), shape.size)
         for at in places:
             self.element(-at if shape.down else at)
+            if shape.rotated and at == 0:
+                self.text.append("  poll 0x1014, cr0.eq")
         self.move("r1", shape.step)
         self.move("r2", shape.step)
         self.end()
-        self.text += ["  poll 0x1000", "  br head", "out:", "  goto 0x2000"]
+        if not shape.rotated:
+            self.text.append("  poll 0x1000")
+        self.text += ["  br head", "out:", "  goto 0x2000"]
         return self.text
 
     def element(self, at: int) -> None:
@@ -158,6 +165,10 @@ def _shapes() -> list[Shape]:
                 made.append(Shape(kind, size, unroll, ends, order))
                 if kind in ("copy", "fill") and unroll < 4:
                     made.append(Shape(kind, size, unroll, ends, order, down=True))
+    made += [
+        Shape(kind, 1, 2, "below" if kind == "copy" else "never", rotated=True)
+        for kind in ("copy", "copy_until", "scan", "compare_until")
+    ]
     made += [Shape("copy", 1, 3), Shape("fill", 4, 3), Shape("scan", 1, 3, "never")]
     return made
 

@@ -78,8 +78,9 @@ def resident(process: int) -> int:
 
 
 def peak_memory(line: Sequence[str], env: Mapping[str, str]) -> int:
-    """The most that a command and its descendants had resident at once, in bytes.
+    """The most that a command and all it started had resident at once, in bytes.
 
+    A worker may leave its parent and become our own child: whatever is below us is counted.
     Sampled every two milliseconds; pages that two processes share are counted for both.
     """
     peak = 0
@@ -95,7 +96,8 @@ def peak_memory(line: Sequence[str], env: Mapping[str, str]) -> int:
         waiter = threading.Thread(target=wait)
         waiter.start()
         while not ended.wait(0.002):
-            peak = max(peak, sum(map(resident, descendants(process.pid))))
+            everything = set(descendants(os.getpid())) - {os.getpid()}
+            peak = max(peak, sum(map(resident, everything)))
         waiter.join()
     reap()
     return peak

@@ -140,7 +140,14 @@ class GuestPages:
 
     def read(self, address: int, length: int) -> bytes:
         """`length` bytes from `address` on."""
+        page = address >> PAGE_BITS
         with self.lock:
+            if (  # The usual case, one page, is worth its own lines: every system call reads.
+                address >= 0
+                and (address + length - 1) >> PAGE_BITS == page < self._tables_size
+                and self._access[page] & _READABLE == _READABLE
+            ):
+                return self._view[address : address + length].tobytes()
             if self._is_direct(address, length, _READABLE, _ALL_READABLE):
                 return self._view[address : address + length].tobytes()
             return self._read_through_kernel(address, length)
@@ -148,6 +155,16 @@ class GuestPages:
     def write(self, address: int, data: bytes) -> None:
         """Put `data` at `address`; what is not writable may end it with a part written."""
         length = len(data)
+        page = address >> PAGE_BITS
+        with self.lock:
+            if (
+                address >= 0
+                and (address + length - 1) >> PAGE_BITS == page < self._tables_size
+                and self._access[page] & _WRITABLE == _WRITABLE
+                and not self._flags[page]
+            ):
+                self._view[address : address + length] = data
+                return
         with self.change:
             if self._is_direct(address, length, _WRITABLE, _ALL_WRITABLE):
                 if self._has_code(address, address + length):

@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 from time import time
 
+from tcg.decode.cache import cache_directory
+
 MAGIC = b"qemupy cache 1\n"
 DIGEST_BYTES = 16
 DEFAULT_LIMIT = 512 << 20
@@ -235,25 +237,9 @@ def open_cache(environ: Mapping[str, str], log: Log | None = None) -> Cache:
 
     QEMUPY_CACHE=off does without, QEMUPY_CACHE_DIR says where, QEMUPY_CACHE_LIMIT how many MiB.
     """
-    if environ.get("QEMUPY_CACHE", "").lower() in ("off", "0", "no"):
-        return Cache(None, log=log)
     limit = environ.get("QEMUPY_CACHE_LIMIT", "")
     size = int(limit) << 20 if limit.isdecimal() and int(limit) else DEFAULT_LIMIT
-    return Cache(user_directory(environ), size, log)
-
-
-def user_directory(environ: Mapping[str, str]) -> str | None:
-    """Where the cache is, None if the user has no home.
-
-    The same as platformdirs.user_cache_dir("qemupy") on Linux, without its 10 ms of imports.
-    """
-    if chosen := environ.get("QEMUPY_CACHE_DIR"):
-        return os.path.abspath(chosen)
-    base = environ.get("XDG_CACHE_HOME", "").strip()
-    home = environ.get("HOME", "")
-    if not os.path.isabs(base):
-        base = f"{home}/.cache" if os.path.isabs(home) else ""
-    return f"{base}/qemupy" if base else None
+    return Cache(cache_directory(environ), size, log)
 
 
 def host_cpu() -> bytes:

@@ -11,7 +11,8 @@ import platformdirs
 import pytest
 
 from backend.llvm import cache as cache_module
-from backend.llvm.cache import Cache, digest, open_cache, user_directory
+from backend.llvm.cache import Cache, digest, open_cache
+from tcg.decode.cache import cache_directory
 
 ROOT = Path(__file__).parents[2]
 
@@ -227,7 +228,7 @@ def test_the_directory_is_the_one_platformdirs_names(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert user_directory(environ) == platformdirs.user_cache_dir("qemupy")
+    assert cache_directory(environ) == platformdirs.user_cache_dir("qemupy")
 
 
 def test_the_users_wishes_count(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ looks.
 
 Not as the manual has it: FR and FI are as the last mtfsf and its like left them (they say of the
 last operation alone what XX says of all, and no program is known to read them).  UX is the host's,
-which looks for tiny results after rounding and not before (4.4.4).  With VE or ZE set, but not MSR's
-FE0 and FE1, invalid operations and divisions by zero have a result all the same.
+which looks for tiny results after rounding and not before (4.4.4).  With VE or ZE set, but not
+MSR's FE0 and FE1, invalid operations and divisions by zero have a result all the same.
 """
 
 from __future__ import annotations

@@ -199,7 +199,9 @@ class LlvmBackend:
         """
         if self._deliveries is None:
             self._deliveries = SimpleQueue()
-            deliver = threading.Thread(target=_run_all, args=(self._deliveries,), daemon=True)
+            deliver = threading.Thread(
+                target=_run_all, args=(self._deliveries, self.log), daemon=True
+            )
             deliver.start()
         self._deliveries.put(action)
 
@@ -250,8 +252,13 @@ class _Reply:
         return self._got
 
 
-def _run_all(deliveries: SimpleQueue[Callable[[], None]]) -> None:
+def _run_all(deliveries: SimpleQueue[Callable[[], None]], log: Log) -> None:
     # The guest's signals are for its own threads.
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     while True:
-        deliveries.get()()
+        action = deliveries.get()
+        try:
+            action()
+        except Exception as error:
+            # The guest goes on in its handlers; the regions that come next must still be heard.
+            log.write("jit", f"a region is lost: {type(error).__name__}: {error}\n")

@@ -8,8 +8,9 @@ translated yet, a link not set yet, an indirect target not in the jump cache, an
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tcg.backend import Backend, Memory
 from tcg.blocks import BlockTable
@@ -72,6 +73,9 @@ class Runner(Protocol):
 
     def statistics(self) -> dict[str, object]:
         """Counts of what was translated and compiled."""
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Hold this around a fork: no other thread is changing translations meanwhile."""
 
     def after_fork_in_child(self) -> None:
         """Only the calling thread is left."""
@@ -273,6 +277,10 @@ class Engine:
             self.backend.frontend = self.frontend.place
             self.code.drop_all()
             self.code.collect()
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Hold this around a fork: no other thread is changing translations meanwhile."""
+        return self.world.lock
 
     def after_fork_in_child(self) -> None:
         """Only the calling thread is left: new locks, no helpers of the parent's."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 from tcg import ops
 from tcg.cpu import Cpu
@@ -144,6 +145,10 @@ class Interpreter:
         """Forget all guest code."""
         self.blocks.clear()
         self._pages.clear()
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Nothing is shared between threads here but what the GIL guards."""
+        return nullcontext()
 
     def after_fork_in_child(self) -> None:
         """Nothing is shared."""

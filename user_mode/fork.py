@@ -56,7 +56,7 @@ def fork(thread: Thread, request: Clone) -> int:
     near = process.abi.stack_pointer(thread.cpu) & -PAGE if len(process.threads) > 1 else None
     process.signals.host.mask(ALL)
     try:
-        with process.memory.lock, process.lock:
+        with process.engine.quiet(), process.memory.lock, process.lock:
             pid = os.fork()
         if pid == 0:
             _become_child(thread, request)

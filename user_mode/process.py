@@ -417,13 +417,13 @@ class Process:
 
     def after_fork_in_child(self, thread: Thread) -> None:
         """In a new process with a copy of everything, but of this thread only."""
+        self.engine.after_fork_in_child()
         for other in self.threads.values():
             if other is not thread:
                 self.engine.drop_cpu(other.cpu)
         self.leader = thread.tid = os.getpid()
         self.threads = {thread.tid: thread}
         self.changed = Condition(self.lock)
-        self.engine.after_fork_in_child()
         self.runtime.after_fork_in_child()
         self.runtime.set_main_env(thread.cpu.address)
         self.arrivals.after_fork_in_child()

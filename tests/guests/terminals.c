@@ -12,7 +12,7 @@
 
 static void say(const char *what, long result)
 {
-    printf("%-12s %ld %s\n", what, result, result < 0 ? strerror(errno) : "");
+    printf("%-12s %ld errno %d\n", what, result, result < 0 ? errno : 0);
 }
 
 static void show(const char *what, int fd)

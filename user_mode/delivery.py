@@ -88,6 +88,7 @@ def force(thread: Thread, info: SigInfo) -> None:
 
 def enter_handler(thread: Thread, info: SigInfo, action: SigAction) -> None:
     """Have the guest go on in its handler."""
+    _note(thread, info, "handled")
     mask = thread.blocked if thread.saved_mask is None else thread.saved_mask
     try:
         thread.process.abi.push_frame(thread, Delivery(info, action, mask, thread.altstack))
@@ -136,8 +137,19 @@ def pop_frame(thread: Thread, is_rt: bool) -> None:
     thread.set_blocked(context.mask & ALL & ~UNBLOCKABLE)
 
 
+def _note(thread: Thread, info: SigInfo, fate: str) -> None:
+    """What `-d int` shows of a signal."""
+    log = thread.process.log
+    if log.wants("int"):
+        pc = thread.cpu.pc
+        name = signal.strsignal(info.signo) or "real-time"
+        facts = f"signal {info.signo} ({name}) {fate}, code {info.code}, address {info.address:#x}"
+        log.write("int", f"int: {facts}, at pc {pc:#010x}, thread {thread.tid}\n", pc)
+
+
 def die(thread: Thread, info: SigInfo) -> None:
     """End the process by a signal, as its parent will see it."""
+    _note(thread, info, "deadly")
     process = thread.process
     if bit(info.signo) & CORE:
         name = signal.strsignal(info.signo)

@@ -434,4 +434,4 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
 def _print(region: Function) -> str:
     from tcg.text import print_function
 
-    return print_function(region)
+    return print_function(region) + "\n"

@@ -36,7 +36,6 @@ SERVICES: dict[str, str] = {
     "compile":  "backend.llvm.compilation:serve_compile",
     "version":  "backend.llvm.compilation:serve_version",
     "region":   "backend.llvm.regions:compile_region",
-    "handlers": "backend.llvm.handlers:compile_handlers",
     "runtime":  "backend.llvm.runtime_source:serve_runtime",
 }
 # fmt: on

@@ -13,8 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,19 +47,13 @@ def source_part(package: str, inside: str, part: str) -> Path:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a release, without the folder that releases are packed in."""
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    with tarfile.open(archive) as tar:
-        tar.extractall(unfinished, members=without_top(tar), filter="data")
+    unfinished.mkdir(parents=True)
+    line = ["tar", "-xf", str(archive), "-C", str(unfinished), "--strip-components=1"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        shutil.rmtree(unfinished)
+        raise Unavailable(f"{archive.name} cannot be unpacked: {done.stderr.strip()[-200:]}")
     unfinished.rename(folder)
-
-
-def without_top(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members with the first folder taken off their names."""
-    for member in tar:
-        _, _, member.name = member.name.partition("/")
-        if member.islnk():
-            _, _, member.linkname = member.linkname.partition("/")
-        if member.name:
-            yield member
 
 
 def unpack_part(archive: Path, inside: str, part: str, folder: Path) -> None:

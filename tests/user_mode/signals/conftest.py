@@ -9,6 +9,7 @@ import pytest
 
 from frontends.ppc.state import PpcState
 from tcg.cpu import Cpu
+from tcg.log import Log
 from user_mode.abi.ppc.abi import PpcAbi
 from user_mode.memory import GuestMemory
 from user_mode.process import Thread
@@ -64,6 +65,7 @@ def thread() -> Any:
         runtime=SimpleNamespace(safe_syscall=None),
         arrivals=SimpleNamespace(of=lambda _thread: process.hand),
         hand=[],
+        log=Log(),
         before_end=lambda: None,
     )
     memory.mmap(STACK_TOP - 0x10000, 0x10000, 3, 0x32, -1, 0)

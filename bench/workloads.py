@@ -44,7 +44,7 @@ WORKLOADS = (
     Workload("kernels",   "lists, matrices, state machine, CRC",       100_000,      1, 16_000),
     Workload("recursion", "calls and returns",                         50_000,      1),
     Workload("copy",      "a loop that copies bytes up to a zero",    1_000_000,      5),
-    Workload("nbody",     "doubles",                                2_500_000,     20, 100_000),
+    Workload("nbody",     "doubles",                                2_500_000,    300, 100_000),
     Workload("sieve",     "crossing out in memory",                    20_000,      1),
     Workload("mix",       "integers, floats and doubles by turns",     10_000,      2),
 )

@@ -27,7 +27,6 @@ class Builder:
         self.function = function
         self.address_type = address_type
         self.block = Block("entry")
-        self.has_barrier = False
         self._consts: dict[tuple[Type, int], Value] = {}
         self._labels = 0
         self._locals = 0
@@ -51,8 +50,6 @@ class Builder:
     def emit(self, op: Op, type_: Type, args: tuple[Value, ...] = (), imm: Any = None) -> Value:
         """Append one operation and return its value."""
         value = Value(self, op, type_, args, imm)
-        if op.barrier:
-            self.has_barrier = True
         self.block.insts.append(value)
         return value
 

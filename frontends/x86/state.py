@@ -1,0 +1,67 @@
+"""The CPU state of x86: which slots there are, and what the manual's registers are made of.
+
+EFLAGS is spread: CF, ZF, SF, OF and DF are a bit each, so that a flag nobody reads is not computed;
+PF is the even parity of a byte that is kept instead, and AF is bit 4 of another one.  A vector
+register is two slots, its SSE part and what AVX puts above it.
+"""
+
+from __future__ import annotations
+
+from tcg.state import new_layout
+from tcg.types import F80, I1, I8, I16, I32, V128, integer
+
+# fmt: off
+GPR_NAMES_64 = (
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+    "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+)
+GPR_NAMES_32 = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
+# fmt: on
+SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
+"""Segment registers in the order of their numbers (SDM vol. 2, 2.1.1)."""
+
+AX, CX, DX, BX, SP, BP, SI, DI = range(8)
+
+CF, PF, AF, ZF, SF, TF, IF, DF, OF = (1 << n for n in (0, 2, 4, 6, 7, 8, 9, 10, 11))
+IOPL, NT, RF, VM, AC, VIF, VIP, ID = (3 << 12, *(1 << n for n in (14, 16, 17, 18, 19, 20, 21)))
+FIXED_FLAGS = 2
+"""Bit 1 of EFLAGS is always set."""
+OTHER_FLAGS = TF | IF | IOPL | NT | RF | VM | AC | VIF | VIP | ID
+"""The bits of EFLAGS that the slot `eflags` keeps."""
+
+# What `ask` asks the client for, beside SYSTEM_CALL.
+ASK_INT80 = 1
+"""int 0x80 in 64-bit code: a system call by i386's numbers."""
+ASK_SYSENTER = 2
+ASK_CPUID = 3
+ASK_RDRAND = 4
+ASK_LOAD_SEGMENT = 5
+"""A selector was written to a segment register: see that its base follows."""
+
+NO_VALUE_64, NO_VALUE_32 = 16, 8
+"""The number of the register `zero`, which stands for "no base" and "no index"."""
+
+
+class X86State:
+    """The slots and register files; `width` is that of a general register, 32 or 64."""
+
+    def __init__(self, width: int = 64) -> None:
+        word = integer(width)
+        self.width = width
+        self.word = word
+        self.layout = layout = new_layout()
+        names = GPR_NAMES_64 if width == 64 else GPR_NAMES_32
+        self.no_register = len(names)
+        self.gpr = layout.file("gpr", word, (*names, "zero"))
+        for name in ("cf", "zf", "sf", "of", "df"):
+            layout.slot(name, I1)
+        for name in ("pf", "af"):
+            layout.slot(name, I8)
+        layout.slot("eflags", I32)
+        self.selectors = layout.file("segments", I16, SEGMENTS)
+        for name in ("fs_base", "gs_base"):
+            layout.slot(name, word)
+        count = 16 if width == 64 else 8
+        self.xmm = layout.file("xmm", V128, (f"xmm{i}" for i in range(count)))
+        self.ymmh = layout.file("ymmh", V128, (f"ymmh{i}" for i in range(count)))
+        self.fpr = layout.file("fpr", F80, (f"fpr{i}" for i in range(8)))

@@ -10,6 +10,7 @@ where asking for one in Python (`int(c.opsize)`, `if c.rep:`) makes a handler fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from frontends.x86.fields import FIELDS
@@ -88,6 +89,7 @@ class X86(Builder):
         self.slots = state.layout.slots
         self.flags = Flags(self)
         self.pc = 0
+        self._later: list[Callable[[], None]] = []
 
     def start(self, row: Row, fields: Sequence[FieldLike], pc: FieldLike) -> None:
         """Begin with another instruction."""
@@ -96,6 +98,19 @@ class X86(Builder):
         self.pc = pc
         for name, value in zip(FIELDS, fields, strict=True):
             setattr(self, name, value)
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Have something emitted after the result was stored: registers beside the first operand
+        are written when nothing can fault any more.
+        """
+        self._later.append(action)
+
+    def finish(self) -> None:
+        """End the instruction: what was put off, and the flags."""
+        for action in self._later:
+            action()
+        self._later.clear()
+        self.flags.flush()
 
     @property
     def pc_mask(self) -> int:
@@ -128,9 +143,10 @@ class X86(Builder):
         if size >= 4:
             self.put_file(self.state.gpr, number, given.zext(self.word))
         else:
-            self._merge(number, given, 0)
+            self.merge(number, given, 0)
 
-    def _merge(self, number: Operand, value: Value, shift: int) -> None:
+    def merge(self, number: Operand, value: Value, shift: int) -> None:
+        """Put a byte or a word into a register, `shift` bits from its right end."""
         old = self.get_file(self.state.gpr, number)
         kept = old & ~(value.type.mask << shift)
         wide = value.zext(self.word)
@@ -152,9 +168,9 @@ class X86(Builder):
         """Write a byte register by its number in the encoding."""
         given = self.value(I8, value)
         if self._is_high_byte(number):
-            self._merge(number - 4, given, 8)
+            self.merge(number - 4, given, 8)
         else:
-            self._merge(number, given, 0)
+            self.merge(number, given, 0)
 
     # -- addresses ---------------------------------------------------------------------------
 

@@ -1,0 +1,293 @@
+"""Operands: what a row's `Ev, Gv` loads, and where the result goes.
+
+    add  Ev, Gv  lock       dst = load Ev; src = load Gv; result = add(c, dst, src); store Ev; flags
+
+The letters are those of the manual's opcode map (SDM vol. 2, appendix A.2).  A memory operand's
+address is computed once; a LOCK prefix makes the whole instruction a compare-and-swap loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from frontends.x86.context import SIZES, X86, access
+from frontends.x86.state import AX, BX, CX, DX
+from tcg.ir import Value
+from tcg.types import V128, Type
+
+if TYPE_CHECKING:
+    from tcg.decode.intel.table import Operand, Row
+
+Meaning = Callable[..., Value | None]
+Loaded = Any
+"""A Value, or for what is no value (a branch's target, a far pointer) its fields."""
+
+# fmt: off
+FIXED_BYTES = {"AL": (AX, 0), "CL": (CX, 0), "DL": (DX, 0), "BL": (BX, 0), "AH": (AX, 8)}
+FIXED_WORDS = {"AX": (AX, 2), "DX": (DX, 2), "EAX": (AX, 4), "EDX": (DX, 4), "ECX": (CX, 4), "RAX": (AX, 8)}
+BYTES = {"b": 1, "w": 2, "d": 4, "q": 8}
+VECTOR_BYTES = {
+    "ss": 4, "sd": 8, "b": 1, "w": 2, "d": 4, "q": 8, "x": 16, "dq": 16, "ps": 16, "pd": 16, "qq": 32,
+}
+# fmt: on
+
+
+class Operands:
+    """The operands of one instruction while it is lifted: memory's address is kept between."""
+
+    def __init__(self, c: X86, row: Row) -> None:
+        self.c = c
+        self.row = row
+        self._address: Value | None = None
+
+    def size(self, operand: Operand) -> int:
+        """Bytes of an integer operand."""
+        fixed = BYTES.get(operand.size)
+        if fixed is not None:
+            return fixed
+        if operand.size == "v":
+            return int(self.c.opsize)
+        if operand.size == "z":
+            return min(int(self.c.opsize), 4)
+        if operand.size == "y":
+            return 8 if self.c.opsize == 8 else 4
+        raise ValueError(f"{self.row.name}: size {operand.size!r} of {operand.text}")
+
+    @property
+    def address(self) -> Value:
+        """The linear address of the memory operand."""
+        if self._address is None:
+            self._address = self.c.linear()
+        return self._address
+
+    # -- loading -------------------------------------------------------------------------------
+
+    def load(self, operand: Operand) -> Loaded:
+        """The operand as a semantic function takes it."""
+        loader = LOADERS.get(operand.letter)
+        return self._load_fixed(operand) if loader is None else loader(self, operand)
+
+    def _load_fixed(self, operand: Operand) -> Value:
+        c, name = self.c, operand.text
+        if name == "1":
+            return c.const(SIZES[1], 1)
+        if name in FIXED_BYTES:
+            number, shift = FIXED_BYTES[name]
+            return (c.get_file(c.state.gpr, number) >> shift).trunc(SIZES[1])
+        number, size = self._fixed_register(name)
+        return c.read_gpr(number, size)
+
+    def _fixed_register(self, name: str) -> tuple[int, int]:
+        """Number and size; rAX and eAX are as wide as the operand, eAX at most 32 bits."""
+        if name in FIXED_WORDS:
+            return FIXED_WORDS[name]
+        number = {"AX": AX, "CX": CX, "DX": DX, "BX": BX}[name[1:].upper()]
+        size = int(self.c.opsize)
+        return number, min(size, 4) if name[0] == "e" else size
+
+    def load_register(self, operand: Operand, number: Any) -> Value:
+        """A general register of the operand's size."""
+        if operand.size == "b":
+            return self.c.read_byte(number)
+        return self.c.read_gpr(number, self.size(operand))
+
+    def load_e(self, operand: Operand) -> Value:
+        """A register or memory."""
+        if self.c.rm >= 0:
+            return self.load_register(operand, self.c.rm)
+        return self.c.load_le(SIZES[self.size(operand)], self.address)
+
+    def load_immediate(self, operand: Operand) -> Value:
+        """An immediate of its own size."""
+        return self.c.value(SIZES[self.size(operand)], self.c.imm)
+
+    def load_wide_immediate(self, operand: Operand) -> Value:
+        """An immediate that is widened with its sign to the row's first operand."""
+        first = self.row.operands[0]
+        if first.letter == operand.letter:
+            return self.c.value(SIZES[int(self.c.opsize)], self.c.imm)
+        return self.c.value(self.first_type(), self.c.imm)
+
+    def first_type(self) -> Type:
+        """The type of the row's first operand."""
+        first = self.row.operands[0]
+        if first.letter in LOADERS:
+            return SIZES[self.size(first)]
+        if first.text in FIXED_BYTES:
+            return SIZES[1]
+        return SIZES[self._fixed_register(first.text)[1]]
+
+    def load_offset(self, operand: Operand) -> Value:
+        """Memory at an address given in full (O)."""
+        return self.c.load_le(SIZES[self.size(operand)], self.address)
+
+    def load_selector(self, operand: Operand) -> Value:
+        """A segment register."""
+        return self.c.get_file(self.c.state.selectors, self.c.reg)
+
+    def load_vector_register(self, operand: Operand, number: Any) -> Value:
+        """An SSE register, or with VEX.256 a whole AVX register."""
+        low = self.c.get_file(self.c.state.xmm, number)
+        if not self._is_256(operand):
+            return low
+        return self.c.join_halves(low, self.c.get_file(self.c.state.ymmh, number))
+
+    def _is_256(self, operand: Operand) -> bool:
+        return operand.size == "qq" or (
+            self.row.vector_length == 256 and operand.size in ("x", "ps", "pd")
+        )
+
+    def vector_bytes(self, operand: Operand) -> int:
+        """Bytes that a vector operand takes in memory."""
+        return 32 if self._is_256(operand) else VECTOR_BYTES[operand.size]
+
+    def load_w(self, operand: Operand) -> Value:
+        """An SSE register or memory; what is narrower than a register is widened with zeros."""
+        if self.c.rm >= 0:
+            return self.load_vector_register(operand, self.c.rm)
+        return self.c.load_vector(self.vector_bytes(operand), self.address)
+
+    def load_q(self, operand: Operand) -> Value:
+        """An MMX register or memory."""
+        if self.c.rm >= 0:
+            return self.c.read_mmx(self.c.rm)
+        return self.c.load_le(SIZES[4 if operand.size == "d" else 8], self.address)
+
+    # -- storing -------------------------------------------------------------------------------
+
+    def store(self, operand: Operand, value: Value) -> None:
+        """Put a result into the operand."""
+        storer = STORERS.get(operand.letter)
+        if storer is None:
+            self._store_fixed(operand, value)
+        else:
+            storer(self, operand, value)
+
+    def _store_fixed(self, operand: Operand, value: Value) -> None:
+        c, name = self.c, operand.text
+        if name == "AH":
+            c.merge(AX, value, 8)
+        elif name in FIXED_BYTES:
+            c.write_gpr(FIXED_BYTES[name][0], 1, value)
+        else:
+            number, size = self._fixed_register(name)
+            c.write_gpr(number, size, value)
+
+    def store_register(self, operand: Operand, number: Any, value: Value) -> None:
+        """A general register of the operand's size."""
+        if operand.size == "b":
+            self.c.write_byte(number, value)
+        else:
+            self.c.write_gpr(number, self.size(operand), value)
+
+    def store_e(self, operand: Operand, value: Value) -> None:
+        """A register or memory."""
+        if self.c.rm >= 0:
+            self.store_register(operand, self.c.rm, value)
+        else:
+            self.c.store_le(self.address, value)
+
+    def store_vector_register(self, operand: Operand, number: Any, value: Value) -> None:
+        """An SSE register.  Instructions with VEX clear what is above (SDM vol. 1, 14.1.3)."""
+        state = self.c.state
+        if value.type is not V128 and value.type.bits == 256:
+            low, high = self.c.split_halves(value)
+            self.c.put_file(state.xmm, number, low)
+            self.c.put_file(state.ymmh, number, high)
+            return
+        self.c.put_file(state.xmm, number, value.bitcast(V128))
+        if self.row.vector_length:
+            self.c.put_file(state.ymmh, number, self.c.const(V128, 0))
+
+    def store_w(self, operand: Operand, value: Value) -> None:
+        """An SSE register, or as many low bytes of one as memory takes."""
+        if self.c.rm >= 0:
+            self.store_vector_register(operand, self.c.rm, value)
+        else:
+            self.c.store_vector(self.vector_bytes(operand), self.address, value)
+
+    def store_q(self, operand: Operand, value: Value) -> None:
+        """An MMX register or memory."""
+        if self.c.rm >= 0:
+            self.c.write_mmx(self.c.rm, value)
+        else:
+            self.c.store_le(self.address, value)
+
+
+# fmt: off
+LOADERS: dict[str, Callable[[Operands, Operand], Loaded]] = {
+    "E": Operands.load_e,
+    "G": lambda a, o: a.load_register(o, a.c.reg),
+    "R": lambda a, o: a.load_register(o, a.c.rm),
+    "Z": lambda a, o: a.load_register(o, a.c.rm),
+    "B": lambda a, o: a.load_register(o, a.c.vvvv),
+    "I": lambda a, o: (a.load_wide_immediate if o.size == "z" else a.load_immediate)(o),
+    "sI": Operands.load_wide_immediate,
+    "J": lambda a, o: a.c.imm,
+    "A": lambda a, o: (a.c.imm, a.c.imm2),
+    "M": lambda a, o: a.address,
+    "O": Operands.load_offset,
+    "S": Operands.load_selector,
+    "V": lambda a, o: a.load_vector_register(o, a.c.reg),
+    "U": lambda a, o: a.load_vector_register(o, a.c.rm),
+    "H": lambda a, o: a.load_vector_register(o, a.c.vvvv),
+    "L": lambda a, o: a.load_vector_register(o, a.c.imm2),
+    "W": Operands.load_w,
+    "P": lambda a, o: a.c.read_mmx(a.c.reg),
+    "N": lambda a, o: a.c.read_mmx(a.c.rm),
+    "Q": Operands.load_q,
+    "ST": lambda a, o: a.c.rm if o.text == "STi" else 0,
+}
+STORERS: dict[str, Callable[[Operands, Operand, Value], None]] = {
+    "E": Operands.store_e,
+    "G": lambda a, o, v: a.store_register(o, a.c.reg, v),
+    "R": lambda a, o, v: a.store_register(o, a.c.rm, v),
+    "Z": lambda a, o, v: a.store_register(o, a.c.rm, v),
+    "B": lambda a, o, v: a.store_register(o, a.c.vvvv, v),
+    "M": lambda a, o, v: a.c.store_le(a.address, v),
+    "O": lambda a, o, v: a.c.store_le(a.address, v),
+    "V": lambda a, o, v: a.store_vector_register(o, a.c.reg, v),
+    "U": lambda a, o, v: a.store_vector_register(o, a.c.rm, v),
+    "H": lambda a, o, v: a.store_vector_register(o, a.c.vvvv, v),
+    "W": Operands.store_w,
+    "P": lambda a, o, v: a.c.write_mmx(a.c.reg, v),
+    "N": lambda a, o, v: a.c.write_mmx(a.c.rm, v),
+    "Q": Operands.store_q,
+}
+# fmt: on
+
+
+def lift_row(c: X86, row: Row, meaning: Meaning) -> None:
+    """Emit one instruction: operands, meaning, result, flags."""
+    operands = Operands(c, row)
+    if "lock" in row.properties and c.lock:
+        _lift_locked(c, row, operands, meaning)
+    else:
+        _lift_plain(row, operands, meaning)
+    if not c.block.is_closed:
+        c.finish()
+
+
+def _lift_plain(row: Row, operands: Operands, meaning: Meaning) -> None:
+    listed = row.operands[1:] if "wo" in row.properties else row.operands
+    result = meaning(operands.c, *map(operands.load, listed))
+    if result is not None:
+        operands.store(row.operands[0], result)
+
+
+def _lift_locked(c: X86, row: Row, operands: Operands, meaning: Meaning) -> None:
+    """LOCK: try until nobody wrote memory between the load and the store."""
+    type_ = operands.first_type()
+    sources = [operands.load(operand) for operand in row.operands[1:]]
+    address = operands.address
+    again, done = c.new_block("again"), c.new_block("swapped")
+    c.br(again)
+    c.open(again)
+    old = c.load_le(type_, address)
+    result = meaning(c, old, *sources)
+    assert result is not None, f"{row.name} gives nothing to store"
+    seen = c.cas(access(type_), address, old, result)
+    c.cbr(seen.eq(old), done, again, likely=True)
+    c.open(done)
+

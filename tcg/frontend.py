@@ -27,6 +27,10 @@ class GuestException(IntEnum):
     ALIGNMENT = 5
     BREAKPOINT = 6
     DIVIDE = 7
+    OVERFLOW = 8
+    BOUND = 9
+    PROTECTION = 10
+    SIMD_FLOAT = 11
 
 
 SYSTEM_CALL = 0

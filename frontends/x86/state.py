@@ -8,7 +8,7 @@ register is two slots, its SSE part and what AVX puts above it.
 from __future__ import annotations
 
 from tcg.state import new_layout
-from tcg.types import F80, I1, I8, I16, I32, V128, integer
+from tcg.types import F80, I1, I8, I16, I32, I64, V128, integer
 
 # fmt: off
 GPR_NAMES_64 = (
@@ -38,6 +38,9 @@ ASK_RDRAND = 4
 ASK_LOAD_SEGMENT = 5
 """A selector was written to a segment register: see that its base follows."""
 
+TLS_ENTRIES = 3
+"""Segment descriptors that Linux keeps for each thread, of the GDT."""
+
 NO_VALUE_64, NO_VALUE_32 = 16, 8
 """The number of the register `zero`, which stands for "no base" and "no index"."""
 
@@ -65,3 +68,4 @@ class X86State:
         self.xmm = layout.file("xmm", V128, (f"xmm{i}" for i in range(count)))
         self.ymmh = layout.file("ymmh", V128, (f"ymmh{i}" for i in range(count)))
         self.fpr = layout.file("fpr", F80, (f"fpr{i}" for i in range(8)))
+        self.tls = layout.file("tls", I64, (f"tls{i}" for i in range(TLS_ENTRIES)))

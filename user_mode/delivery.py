@@ -122,7 +122,7 @@ def settle(thread: Thread, action: SigAction | None) -> None:
         return
     by_flag = action is None or (interrupted.restarts and bool(action.flags & SA_RESTART))
     if is_unbegun or by_flag:
-        thread.process.abi.restart_syscall(thread.cpu, interrupted.first_argument)
+        thread.process.abi.restart_syscall(thread.cpu, interrupted.overwritten)
 
 
 def pop_frame(thread: Thread, is_rt: bool) -> None:

@@ -155,7 +155,10 @@ def start(thread: Thread, image: Image, program: Program) -> None:
     """Load a program into empty memory and have the thread begin with it; raises BadImage."""
     process = thread.process
     begin = process.loader.start(image, process.memory, program.argv, program.env, program.name)
-    process.map_trampolines()
+    if begin.vdso:
+        process.trampolines = begin.vdso
+    else:
+        process.map_trampolines()
     process.abi.start_program(thread.cpu, begin.pc, begin.stack)
     process.exe = os.path.realpath(program.path)
     process.argv = list(program.argv)

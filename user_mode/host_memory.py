@@ -15,9 +15,11 @@ from user_mode.errors import Errno
 PROT_NONE = 0
 MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 0x02, 0x10, 0x20, 0x4000
 MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP = 1, 2, 4
+MADV_DONTNEED, MADV_DONTDUMP = 4, 16
 
 RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
 _FAILED = c_void_p(-1).value
+_PAGE = 4096
 
 
 class _IoVec(ctypes.Structure):
@@ -99,6 +101,17 @@ class HostMemory:
         if self._mincore(address, length, vector):
             raise Errno(ctypes.get_errno())
         return vector.raw
+
+    def fill(self, address: int, length: int, value: int) -> None:
+        """Set bytes of private anonymous memory; whole pages of zeros are given back instead."""
+        end = address + length
+        inner, inner_end = -(-address // _PAGE) * _PAGE, end // _PAGE * _PAGE
+        if value or inner >= inner_end:
+            ctypes.memset(address, value, length)
+            return
+        ctypes.memset(address, 0, inner - address)
+        self.advise(inner, inner_end - inner, MADV_DONTNEED)
+        ctypes.memset(inner_end, 0, end - inner_end)
 
     def copy_out(self, address: int, length: int) -> bytes:
         """Up to `length` bytes from `address` on; fewer where they cannot be read."""

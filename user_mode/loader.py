@@ -43,6 +43,7 @@ AT_NULL, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS = 0, 3, 4, 5,
 AT_ENTRY, AT_UID, AT_EUID, AT_GID, AT_EGID = 9, 11, 12, 13, 14
 AT_PLATFORM, AT_HWCAP, AT_CLKTCK, AT_SECURE = 15, 16, 17, 23
 AT_BASE_PLATFORM, AT_RANDOM, AT_HWCAP2, AT_EXECFN = 24, 25, 26, 31
+AT_SYSINFO, AT_SYSINFO_EHDR, AT_MINSIGSTKSZ = 32, 33, 51
 
 
 class ProgramAbi(NamedTuple):
@@ -60,6 +61,12 @@ class ProgramAbi(NamedTuple):
     platform: bytes
     own_auxv: tuple[tuple[int, int], ...] = ()
     """ARCH_DLINFO: the entries of the auxiliary vector that come first."""
+    base_platform: bytes = b""
+    """AT_BASE_PLATFORM; empty where Linux has none."""
+    vdso: bytes = b""
+    """An ELF image that is mapped into every program; empty for none."""
+    vdso_auxv: tuple[tuple[int, int], ...] = ()
+    """The entries of the auxiliary vector that are addresses in it: type and offset."""
 
 
 class Image(NamedTuple):
@@ -82,6 +89,8 @@ class Start(NamedTuple):
     stack: int
     auxv: bytes
     """The auxiliary vector as it is in memory: what /proc/self/auxv shows."""
+    vdso: int
+    """Where the ABI's vDSO is; 0 if it has none."""
 
 
 class _Placed(NamedTuple):
@@ -179,9 +188,11 @@ class Loader:
         is_inside = image.program.type == ET_DYN and image.interpreter is None
         memory.set_start_brk(self.abi.dynamic_base if is_inside else program.end)
         linker = place(memory, image.interpreter, 0) if image.interpreter is not None else None
+        vdso = _map_vdso(memory, self.abi.vdso) if self.abi.vdso else 0
         facts = self._facts(image.program, program, linker)
+        facts.update((key, vdso + offset) for key, offset in self.abi.vdso_auxv)
         stack, auxv = build_stack(memory, self.abi, self.stack_size, argv, env, path, facts)
-        return Start(linker.entry if linker else program.entry, stack, auxv)
+        return Start(linker.entry if linker else program.entry, stack, auxv, vdso)
 
     def _map_stack(self, memory: GuestMemory, is_executable: bool) -> None:
         end = memory.task_size
@@ -201,6 +212,16 @@ class Loader:
             AT_BASE: linker.bias if linker else 0,
             AT_ENTRY: program.entry,
         }
+
+
+def _map_vdso(memory: GuestMemory, image: bytes) -> int:
+    """Map the kernel's own shared object where there is room; answers its address."""
+    flags = MAP_PRIVATE | MAP_ANONYMOUS
+    size = page_up(len(image))
+    start = memory.mmap(0, size, PROT_READ | PROT_WRITE, flags, name="[vdso]")
+    memory.write(start, image)
+    memory.mprotect(start, size, PROT_READ | PROT_EXEC)
+    return start
 
 
 def place(memory: GuestMemory, file: ElfFile, base: int) -> _Placed:
@@ -285,15 +306,15 @@ def build_stack(
     strings = [text + b"\0" for text in (*argv, *env, path)]
     blob = b"".join(strings)
     top = memory.task_size - word - len(blob)
-    below = (top & -16) - 16 - 2 * len(abi.platform + b"\0")
-    random, platforms = below & -16, (below & -16) + 16
-    platform = abi.platform + b"\0"
+    platforms = [name + b"\0" for name in (abi.platform, abi.base_platform) if name]
+    random = ((top & -16) - 16 - len(b"".join(platforms))) & -16
     addresses = _addresses(strings, top)
     pairs = {
         **facts,
         AT_RANDOM: random,
-        AT_PLATFORM: platforms,
-        AT_BASE_PLATFORM: platforms + len(platform),
+        **dict(
+            zip((AT_PLATFORM, AT_BASE_PLATFORM), _addresses(platforms, random + 16), strict=False)
+        ),
         AT_EXECFN: addresses[-1],
     }
     auxv = _words(auxiliary_vector(abi, pairs), word, order)
@@ -302,7 +323,7 @@ def build_stack(
     words = _words(table, word, order) + auxv
     stack = (random - len(words)) & -16
     memory.write(stack, words)
-    memory.write(random, os.urandom(16) + platform + platform)
+    memory.write(random, os.urandom(16) + b"".join(platforms))
     memory.write(top, blob)
     return stack, auxv
 
@@ -332,7 +353,9 @@ def _words(numbers: Sequence[int], size: int, order: str) -> bytes:
 
 def auxiliary_vector(abi: ProgramAbi, facts: Mapping[int, int]) -> list[int]:
     """The entries in the order of create_elf_tables(): type, value, type, value, ..."""
+    strings = (AT_EXECFN, AT_PLATFORM, AT_BASE_PLATFORM)
     entries = [
+        *((key, facts[key]) for key, _ in abi.vdso_auxv),
         *abi.own_auxv,
         (AT_HWCAP, abi.hwcap),
         (AT_PAGESZ, PAGE),
@@ -347,7 +370,7 @@ def auxiliary_vector(abi: ProgramAbi, facts: Mapping[int, int]) -> list[int]:
         (AT_SECURE, 0),
         (AT_RANDOM, facts[AT_RANDOM]),
         (AT_HWCAP2, abi.hwcap2),
-        *((key, facts[key]) for key in (AT_EXECFN, AT_PLATFORM, AT_BASE_PLATFORM)),
+        *((key, facts[key]) for key in strings if key in facts),
         (AT_NULL, 0),
     ]
     return [number for entry in entries for number in entry]

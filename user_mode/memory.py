@@ -31,7 +31,7 @@ from user_mode.areas import (
 )
 from user_mode.errors import Errno
 from user_mode.host_memory import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
-from user_mode.pages import HOST_PROT, IN_PAGE, MAPPED, PAGE, PLAIN, GuestPages, page_up
+from user_mode.pages import HOST_PROT, IN_PAGE, PAGE, PLAIN, GuestPages, page_up
 
 MIN_ADDRESS = 0x10000
 """vm.mmap_min_addr: what mmap(2) never chooses, and does not allow to users."""
@@ -40,6 +40,8 @@ STACK_GAP = 256 * PAGE
 
 PROT_SEM, PROT_GROWSDOWN, PROT_GROWSUP = 0x8, 0x01000000, 0x02000000
 MAP_NORESERVE, MAP_HUGETLB, MAP_FIXED_NOREPLACE = 0x4000, 0x40000, 0x100000
+MAP_32BIT, LOW_START, LOW_END = 0x40, 0x40000000, 0x80000000
+"""x86-64's way to ask for an address that fits a signed 32-bit number."""
 _MAP_LOCKED, _MAP_POPULATE, _MAP_NONBLOCK, _MAP_SYNC = 0x2000, 0x8000, 0x10000, 0x80000
 _AREA_FLAGS = MAP_TYPE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN
 _HOST_FLAGS = (
@@ -47,6 +49,7 @@ _HOST_FLAGS = (
     | _MAP_LOCKED | _MAP_POPULATE | _MAP_NONBLOCK | _MAP_SYNC
 )  # fmt: skip
 MS_ASYNC, MS_INVALIDATE, MS_SYNC = 1, 2, 4
+SEGV_MAPERR, SEGV_ACCERR = 1, 2
 
 _DROPS_CONTENTS = frozenset((4, 8, 9))
 """MADV_DONTNEED, MADV_FREE, MADV_REMOVE"""
@@ -129,6 +132,11 @@ class GuestMemory(GuestPages):
             address = max(address & -PAGE, MIN_ADDRESS)
             if address <= self.task_size - length and self._is_clear(address, address + length):
                 return address
+        if flags & MAP_32BIT and self.task_size > LOW_END:
+            found = self.areas.lowest_gap(length, LOW_START, LOW_END)
+            if found is None:
+                raise Errno(ENOMEM)
+            return found
         found = self.areas.highest_gap(length, MIN_ADDRESS, self.mmap_base)
         if found is None:
             found = self.areas.lowest_gap(length, page_up(self.task_size // 3), self.task_size)
@@ -197,9 +205,8 @@ class GuestMemory(GuestPages):
         self._set_area_access(area)
 
     def _set_area_access(self, area: Area) -> None:
-        readable = PROT_READ if area.prot else 0
-        plain = PLAIN if area.plain else 0
-        self.set_access(area.start, area.end, area.prot | readable | plain | MAPPED)
+        readable = PROT_READ | (PLAIN if area.plain else 0) if area.prot else 0
+        self.set_access(area.start, area.end, area.prot | readable)
 
     def munmap(self, address: int, length: int) -> None:
         """munmap(2)"""
@@ -489,6 +496,11 @@ class GuestMemory(GuestPages):
         """The text of /proc/self/maps."""
         with self.lock:
             return b"".join(_maps_line(area, 25 + word_size * 6 - 1) for area in self.areas)
+
+    def fault_code(self, address: int) -> int:
+        """si_code of the SIGSEGV for a bad access: SEGV_MAPERR or SEGV_ACCERR."""
+        with self.lock:
+            return SEGV_MAPERR if self.areas.find(address) is None else SEGV_ACCERR
 
     def settle_fault(self, address: int, write: bool) -> bool:
         """Whether a SIGSEGV of the guest at `address` is none of its faults, and can be retried.

@@ -26,8 +26,8 @@ from typing import Literal
 
 from tcg.faults import GuestFault
 from user_mode.areas import PROT_EXEC, PROT_READ, PROT_WRITE
-from user_mode.errors import Errno
-from user_mode.host_memory import MAP_FIXED, RESERVED, HostMemory
+from user_mode.errors import Errno, UserError
+from user_mode.host_memory import MADV_DONTDUMP, MAP_FIXED, RESERVED, HostMemory
 
 PAGE_BITS = 12
 PAGE = 1 << PAGE_BITS
@@ -38,23 +38,35 @@ GUARD = 1 << 16
 CODE, DIRTY = 1, 2
 """Bits of the page flags: code was translated from the page; it was written since."""
 
-PLAIN, MAPPED = 8, 16
-"""Bits of the access table beside PROT_*: Python may touch the page itself; something is mapped."""
+PLAIN = 8
+"""The bit of the access table beside PROT_*: Python may touch the page itself."""
 
 _READABLE = PROT_READ | PLAIN
 _WRITABLE = PROT_READ | PROT_WRITE | PLAIN
-_ALL_READABLE = bytes(v for v in range(32) if v & _READABLE == _READABLE)
-_ALL_WRITABLE = bytes(v for v in range(32) if v & _WRITABLE == _WRITABLE)
+_ALL_READABLE = bytes(v for v in range(16) if v & _READABLE == _READABLE)
+_ALL_WRITABLE = bytes(v for v in range(16) if v & _WRITABLE == _WRITABLE)
 
 HOST_PROT = (0, 1, 3, 3, 1, 1, 3, 3)
 """Host protection by the guest's PROT_READ|WRITE|EXEC: execute is read, write implies read."""
 
-SEGV_MAPERR, SEGV_ACCERR = 1, 2
+_FEW_PAGES = 1 << 12
+"""Up to so many entries of a table are looked through as they are."""
 
 
 def page_up(address: int) -> int:
     """The next page boundary, or `address` if it is one."""
     return (address + IN_PAGE) & -PAGE
+
+
+def _no_room(size: int) -> str:
+    """Why a guest's address space cannot be: `ulimit -v`, or a host that counts all it promises."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    text = f"cannot reserve {size >> 30} GiB of address space for the program"
+    if limit != resource.RLIM_INFINITY:
+        return f"{text}, as no more than {limit >> 20} MiB are allowed; ulimit -v unlimited"
+    return f"{text}; sysctl vm.overcommit_memory=0 allows it"
 
 
 def _view(address: int, size: int) -> memoryview:
@@ -102,10 +114,10 @@ class GuestPages:
         """Told the range of every watched page that changed, is gone, or is executable no more."""
         self.lock = RLock()
         self.host = HostMemory()
-        self.base = self.host.map(None, size + GUARD, 0, RESERVED)
         self._tables_size = size >> PAGE_BITS
-        self.page_flags = self.host.map(None, self._tables_size, 3, RESERVED)
-        self.page_access = self.host.map(None, self._tables_size, 3, RESERVED)
+        self.base = self._reserve(size + GUARD, 0)
+        self.page_flags = self._reserve(self._tables_size, PROT_READ | PROT_WRITE)
+        self.page_access = self._reserve(self._tables_size, PROT_READ | PROT_WRITE)
         self._view = _view(self.base, size)
         self._flags = _view(self.page_flags, self._tables_size)
         self._access = _view(self.page_access, self._tables_size)
@@ -115,6 +127,18 @@ class GuestPages:
         letters = {2: "H", 4: "I", 8: "Q"}
         self._structs = {n: struct.Struct(byte_order + c) for n, c in letters.items()}
         self._byte_order: Literal["big", "little"] = "big" if byte_order == ">" else "little"
+
+    def _reserve(self, length: int, prot: int) -> int:
+        """Room in our own address space, which costs nothing until it is touched.
+
+        It stays out of core dumps: the kernel would look at each of its pages.
+        """
+        try:
+            address = self.host.map(None, length, prot, RESERVED)
+        except Errno:
+            raise UserError(_no_room(self.size)) from None
+        self.host.advise(address, length, MADV_DONTDUMP)
+        return address
 
     def close(self) -> None:
         """Give the host memory back; nothing may be used after."""
@@ -126,15 +150,20 @@ class GuestPages:
     def forget(self) -> None:
         """Make all of it inaccessible; `code_changed` is not told."""
         self.host.reserve(self.base, self.size)
+        self.host.advise(self.base, self.size, MADV_DONTDUMP)
         for table in (self.page_flags, self.page_access):
             self.host.map(table, self._tables_size, 3, RESERVED | MAP_FIXED)
+            self.host.advise(table, self._tables_size, MADV_DONTDUMP)
         self._code_pages.clear()
         self.stale.clear()
 
     def set_access(self, start: int, end: int, value: int) -> None:
-        """Note what may be done with the pages of a range: PROT_*, PLAIN, MAPPED; 0 for nothing."""
+        """Note what may be done with the pages of a range: PROT_* and PLAIN; 0 for nothing."""
         first, last = start >> PAGE_BITS, end >> PAGE_BITS
-        self._access[first:last] = bytes((value,)) * (last - first)
+        if last - first <= _FEW_PAGES:
+            self._access[first:last] = bytes((value,)) * (last - first)
+        else:
+            self.host.fill(self.page_access + first, last - first, value)
 
     # -- reading and writing ---------------------------------------------------------------
 
@@ -309,11 +338,6 @@ class GuestPages:
         """Whether the guest may run code at `address`."""
         return self.allows(address, PROT_EXEC)
 
-    def fault_code(self, address: int) -> int:
-        """si_code of the SIGSEGV for a bad access: SEGV_MAPERR or SEGV_ACCERR."""
-        mapped = 0 <= address < self.size and self._access[address >> PAGE_BITS] & MAPPED
-        return SEGV_ACCERR if mapped else SEGV_MAPERR
-
     def fetch(self, address: int, length: int) -> bytes:
         """Instruction bytes: as many of `length` as lie in executable pages, at least one.
 
@@ -371,14 +395,18 @@ class GuestPages:
         last = (end - 1) >> PAGE_BITS
         if first == last:
             return self._flags[first] != 0
+        if last - first > _FEW_PAGES:
+            return any(first <= page <= last for page in self._code_pages)
         return bool(self._flags[first : last + 1].tobytes().strip(b"\0"))
 
     def code_in(self, start: int, end: int) -> list[int]:
         """The pages with code that touch the range."""
         if end <= start or not self._has_code(start, end):
             return []
-        first = start >> PAGE_BITS
-        flags = self._flags[first : page_up(end) >> PAGE_BITS].tobytes()
+        first, last = start >> PAGE_BITS, page_up(end) >> PAGE_BITS
+        if last - first > _FEW_PAGES:
+            return sorted(page for page in self._code_pages if first <= page < last)
+        flags = self._flags[first:last].tobytes()
         return [first + i for i, flag in enumerate(flags) if flag]
 
     def drop_code(self, start: int, end: int) -> None:

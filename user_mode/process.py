@@ -72,7 +72,7 @@ class Abi(Protocol):
     instruction_bytes: int
     """The longest instruction."""
     trampolines: bytes
-    """The code that handlers return to."""
+    """The code that handlers return to; empty if it is elsewhere."""
 
     def push_frame(self, thread: Thread, delivery: Delivery, /) -> None:
         """Have the thread go on in a handler; raises Errno if there is no room for the frame."""
@@ -80,11 +80,20 @@ class Abi(Protocol):
     def pop_frame(self, thread: Thread, is_rt: bool, /) -> Context:
         """Undo `push_frame`: restore the registers from the frame; raises Errno."""
 
-    def restart_syscall(self, cpu: Cpu, first_argument: int, /) -> None:
+    def restart_syscall(self, cpu: Cpu, overwritten: int, /) -> None:
         """Have the system call that was just made begin again."""
 
     def exception(self, cpu: Cpu, code: int, /) -> SigInfo:
         """The signal for a GuestException."""
+
+    def note_trap(self, thread: Thread, stop: Exit, info: SigInfo, /) -> SigInfo | None:
+        """Told of a fault or an exception before `info` is sent, which it may change.
+
+        None: it has dealt with it, and the guest goes on.
+        """
+
+    def on_ask(self, thread: Thread, code: int, /) -> None:
+        """Serve what the guest asks for other than by its own system call instruction."""
 
     def start_thread(self, cpu: Cpu, parent: Cpu, stack: int, tls: int | None, /) -> None:
         """What clone(2) makes of the parent's registers in the child; stack 0: the parent's."""
@@ -117,6 +126,8 @@ class Thread:
         """The interrupted call was not even made."""
         self.clear_child_tid = 0
         self.robust_list = 0
+        self.trap = (0, 0, 0)
+        """What the ABI keeps of the last exception: on x86 its number, error code and address."""
         self._safe_syscall = process.runtime.safe_syscall
 
     def run(self) -> None:
@@ -144,9 +155,10 @@ class Thread:
             engine.invalidate(page, page + PAGE)
         take_signals(self)
 
-    def _on_ask(self, _stop: Exit) -> None:
-        """Code of a mode that the process has left."""
-        self.process.translate_anew()
+    def _on_ask(self, stop: Exit) -> None:
+        self.process.abi.on_ask(self, stop.code)
+        if self.cpu.has_event or self.interrupted or self.saved_mask is not None:
+            self._attend()
 
     def _on_event(self, _stop: Exit) -> None:
         take_signals(self)
@@ -158,16 +170,22 @@ class Thread:
 
             size = process.abi.instruction_bytes
             process.report(describe(process, stop.pc, size))
-        force(self, self.process.abi.exception(self.cpu, stop.code))
+        self._trap(stop, process.abi.exception(self.cpu, stop.code))
+
+    def _trap(self, stop: Exit, info: SigInfo) -> None:
+        """Send the signal for what the guest's own instruction has done."""
+        noted = self.process.abi.note_trap(self, stop, info)
+        if noted is not None:
+            force(self, noted)
 
     def _on_fault(self, stop: Exit) -> None:
         """A bad access; `code` is 0 where it was an instruction that could not be fetched."""
         memory = self.process.memory
         if stop.signal == signal.SIGBUS:
-            force(self, SigInfo(signal.SIGBUS, stop.code or BUS_ADRERR, address=stop.address))
+            self._trap(stop, SigInfo(signal.SIGBUS, stop.code or BUS_ADRERR, address=stop.address))
         elif not stop.code or not memory.settle_fault(stop.address, stop.is_write):
             code = memory.fault_code(stop.address)
-            force(self, SigInfo(signal.SIGSEGV, code, address=stop.address))
+            self._trap(stop, SigInfo(signal.SIGSEGV, code, address=stop.address))
 
     _serve: dict[str, Callable[[Thread, Exit], None]] = {
         "syscall": _on_ask,
@@ -321,6 +339,8 @@ class Process:
 
     def map_trampolines(self) -> None:
         """Give the signal trampolines a page of guest memory, as the kernel does with its vDSO."""
+        if not self.abi.trampolines:
+            return
         memory = self.memory
         page = memory.mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         memory.write(page, self.abi.trampolines)

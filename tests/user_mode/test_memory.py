@@ -16,8 +16,15 @@ from tcg.faults import GuestFault
 from user_mode.areas import MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_PRIVATE, MAP_SHARED
 from user_mode.errors import Errno
 from user_mode.host_memory import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
-from user_mode.memory import MAP_FIXED_NOREPLACE, MIN_ADDRESS, PROT_GROWSDOWN, GuestMemory
-from user_mode.pages import CODE, DIRTY, SEGV_ACCERR, SEGV_MAPERR
+from user_mode.memory import (
+    MAP_FIXED_NOREPLACE,
+    MIN_ADDRESS,
+    PROT_GROWSDOWN,
+    SEGV_ACCERR,
+    SEGV_MAPERR,
+    GuestMemory,
+)
+from user_mode.pages import CODE, DIRTY
 
 PAGE = 4096
 R, W, X = 1, 2, 4

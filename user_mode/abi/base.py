@@ -37,6 +37,9 @@ class Convention(Protocol):
     def fail(self, cpu: Any, error: int) -> None:
         """Give the guest an errno."""
 
+    def overwritten(self, cpu: Any) -> int:
+        """The register that the result is about to overwrite, for a call that begins again."""
+
 
 class SyscallAbi:
     """The tables of one ABI, and the ways between it and the host's."""

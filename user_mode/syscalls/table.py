@@ -64,7 +64,7 @@ class Interrupted(NamedTuple):
 
     restarts: bool
     """Begins again after a handler with SA_RESTART; every call does so when no handler ran."""
-    first_argument: int
+    overwritten: int
     """The register that the result has overwritten."""
 
 
@@ -187,8 +187,8 @@ class SyscallTable:
     def _fail_with(self, thread: Thread, number: int, code: int) -> None:
         if code == errno.EINTR:
             call = self.call_of(number)
-            first = self._convention.reader(("ulong",))(thread.cpu)[0]
-            thread.interrupted = Interrupted(call is None or call.restarts, first)
+            before = self._convention.overwritten(thread.cpu)
+            thread.interrupted = Interrupted(call is None or call.restarts, before)
         self._fail(thread.cpu, self.abi.errno_to_guest(code))
 
     def _bind(self, number: int) -> Callable[[Thread], int | None]:

@@ -73,6 +73,11 @@ class PpcConvention:
         self._pack_word(view, self._first_at, error)
         view[self._so_at] = 1
 
+    def overwritten(self, cpu: Cpu) -> int:
+        """r3, the first argument"""
+        first: int = self._unpack_word(cpu.view, self._first_at)[0]
+        return first
+
 
 def places(kinds: tuple[str, ...]) -> list[int]:
     """The register in which each argument begins.

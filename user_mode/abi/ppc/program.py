@@ -28,6 +28,7 @@ def program_abi(cache_line: int) -> ProgramAbi:
         hwcap=PPC_FEATURE_32 | PPC_FEATURE_HAS_FPU | PPC_FEATURE_HAS_MMU,
         hwcap2=0,
         platform=b"ppc750",
+        base_platform=b"ppc750",
         own_auxv=(
             (AT_IGNOREPPC, AT_IGNOREPPC),
             (AT_IGNOREPPC, AT_IGNOREPPC),

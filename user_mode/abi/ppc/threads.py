@@ -18,6 +18,7 @@ from user_mode.siginfo import SigInfo
 from user_mode.signals import SA_SIGINFO, Context, Delivery
 
 if TYPE_CHECKING:
+    from tcg.engine import Exit
     from user_mode.process import Thread
 
 SP, TLS, RESULT = 1, 2, 3
@@ -90,9 +91,9 @@ class PpcThreads:
         cpu.set(self._gpr[RESULT], 0)
         cpu.set(self._so, 0)
 
-    def restart_syscall(self, cpu: Cpu, first_argument: int) -> None:
+    def restart_syscall(self, cpu: Cpu, overwritten: int) -> None:
         """Back to `sc`, whose result has overwritten r3."""
-        cpu.set(self._gpr[RESULT], first_argument)
+        cpu.set(self._gpr[RESULT], overwritten)
         cpu.set(self._so, 0)
         cpu.pc -= SC_BYTES
 
@@ -103,6 +104,14 @@ class PpcThreads:
         signo, si_code = EXCEPTIONS[GuestException(code)]
         address = cpu.header("fault_address") if signo == signal.SIGBUS else cpu.pc
         return SigInfo(signo, si_code, address=address)
+
+    def note_trap(self, _thread: Thread, _stop: Exit, info: SigInfo) -> SigInfo:
+        """The signal says everything."""
+        return info
+
+    def on_ask(self, thread: Thread, _code: int) -> None:
+        """Only code of a mode that the process has left asks."""
+        thread.process.translate_anew()
 
     def _float_code(self, cpu: Cpu) -> int:
         """The kernel's __parse_fpscr()."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from frontends.x86.fields import FIELDS
 from frontends.x86.flags import Flags, condition
-from frontends.x86.state import SP, X86State
+from frontends.x86.state import CX, SP, X86State
 from tcg import ops
 from tcg.build import Builder
 from tcg.fields import FieldExpr, FieldLike, field_function
@@ -61,6 +61,7 @@ class X86(Builder):
     `row`: the table's row that is lifted; `cc`: its condition number, if it has one.
     """
 
+    byte = I8
     pc: Field
     row: Row
     cc: int
@@ -172,6 +173,13 @@ class X86(Builder):
         else:
             self.merge(number, given, 0)
 
+    def write_reg(self, value: Value) -> None:
+        """Write the general register that ModRM.reg names, as wide as the value."""
+        if value.type is I8:
+            self.write_byte(self.reg, value)
+        else:
+            self.write_gpr(self.reg, value.type.bytes, value)
+
     # -- addresses ---------------------------------------------------------------------------
 
     def effective_address(self) -> Value:
@@ -232,6 +240,23 @@ class X86(Builder):
 
     def _stack_pointer(self) -> Value:
         return self.get_file(self.state.gpr, SP)
+
+    def rmw(self, operation: str, address: Value, value: Value) -> Value:
+        """Atomic read-modify-write (add, and, or, xor, xchg); gives what was in memory."""
+        how = Access(value.type, "le", rmw=operation)
+        return self.emit(ops.RMW, value.type, (address, value), how)
+
+    def write_stack_pointer(self, value: Value) -> None:
+        """rSP <- value"""
+        self.put_file(self.state.gpr, SP, value)
+
+    def count_register(self) -> Value:
+        """CX, ECX or RCX, as wide as addresses are."""
+        return self.read_gpr(CX, int(self.addrsize))
+
+    def code_address(self, target: Value) -> Value:
+        """A target of 2, 4 or 8 bytes as an instruction pointer."""
+        return target.zext(self.word)
 
     def push(self, value: Value) -> None:
         """Push a value of 2, 4 or 8 bytes."""

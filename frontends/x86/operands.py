@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from tcg.decode.intel.table import Operand, Row
 
 Meaning = Callable[..., Value | None]
+LOCKS_ITSELF = "__locks_itself__"
+
+
+def locks_itself(function: Meaning) -> Meaning:
+    """Mark a semantic function that is atomic by its own means, where LOCK says so."""
+    setattr(function, LOCKS_ITSELF, True)
+    return function
+
+
 Loaded = Any
 """A Value, or for what is no value (a branch's target, a far pointer) its fields."""
 
@@ -261,7 +270,7 @@ STORERS: dict[str, Callable[[Operands, Operand, Value], None]] = {
 def lift_row(c: X86, row: Row, meaning: Meaning) -> None:
     """Emit one instruction: operands, meaning, result, flags."""
     operands = Operands(c, row)
-    if "lock" in row.properties and c.lock:
+    if "lock" in row.properties and c.lock and not hasattr(meaning, LOCKS_ITSELF):
         _lift_locked(c, row, operands, meaning)
     else:
         _lift_plain(row, operands, meaning)

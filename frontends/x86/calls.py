@@ -1,0 +1,50 @@
+"""Instructions that ask for a service, and those that do nothing (SDM vol. 1, 6.5)."""
+
+from __future__ import annotations
+
+from frontends.insn import insn
+from frontends.x86.context import X86
+from frontends.x86.state import ASK_INT80
+from tcg.frontend import SYSTEM_CALL, GuestException
+from tcg.ir import Value
+
+SYSTEM_CALL_VECTOR = 0x80
+"""Linux' interrupt for 32-bit system calls."""
+
+
+@insn
+def syscall(c: X86) -> None:
+    """Fast system call; RCX and R11 get what RIP and RFLAGS were."""
+    c.ask(SYSTEM_CALL, c.next_pc)
+
+
+@insn("int")
+def int_(c: X86, vector: Value) -> None:
+    """Interrupt `vector`: 80h calls Linux, the others are not for users (#GP)."""
+    if c.imm & 0xFF == SYSTEM_CALL_VECTOR:
+        c.ask(ASK_INT80 if c.mode == 64 else SYSTEM_CALL, c.next_pc)
+    else:
+        c.fault(GuestException.PROTECTION)
+
+
+@insn
+def int3(c: X86) -> None:
+    """A breakpoint: the next instruction's address is reported."""
+    c.raise_(GuestException.BREAKPOINT, c.next_pc)
+
+
+@insn("ud0", "ud1", "ud2")
+def ud2(c: X86, *_operands: Value) -> None:
+    """Raises #UD."""
+    c.fault(GuestException.ILLEGAL)
+
+
+@insn
+def hlt(c: X86) -> None:
+    """Not for users (#GP)."""
+    c.fault(GuestException.PROTECTION)
+
+
+@insn("nop")
+def nop(c: X86, *_operands: Value) -> None:
+    """Does nothing, whatever it names."""

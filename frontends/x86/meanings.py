@@ -1,0 +1,23 @@
+"""The semantic functions of all families, put to the rows of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from frontends.insn_by_mnemonic import collect_by_mnemonic
+from frontends.x86.operands import Meaning
+from tcg.decode.intel.table import Table
+
+# fmt: off
+FAMILIES = (
+    "move", "arithmetic", "logic", "branch", "stack", "calls",
+)
+# fmt: on
+"""The modules of this package that hold semantic functions."""
+
+
+def meanings(table: Table) -> Sequence[Meaning]:
+    """The function of each row; raises InsnError unless there is one for each."""
+    modules = [import_module(f"frontends.x86.{name}") for name in FAMILIES]
+    return collect_by_mnemonic(table, modules)

@@ -262,12 +262,16 @@ class Converter:
 def _conversion(source: Layout, target: Layout) -> Callable[[bytes], bytes]:
     """A function from the bytes of one layout to those of another.
 
-    Fields that only one side has are dropped, or zero.
+    Fields that only one side has are dropped, or zero; one of the target that begins with `__` gets
+    what the field without that gets.
     """
     order = {name: i for i, name in enumerate(source.fields)}
     zero_at, empty_at = len(order), len(order) + 1
     zeros = (0, b"")
-    places = [order.get(f.name, empty_at if f.letter == "s" else zero_at) for f in target]
+    places = [
+        order.get(f.name.removeprefix("__"), empty_at if f.letter == "s" else zero_at)
+        for f in target
+    ]
     masks = [field.mask for field in target]
     unpack, wrap = source.unpack, target.wrap
     if len(places) < 2 or None in masks:

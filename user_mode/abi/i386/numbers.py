@@ -1,8 +1,8 @@
 """The system call numbers of Linux on i386.
 
-Source: arch/x86/entry/syscalls/syscall_32.tbl, up to Linux 6.17.  Where an old form and a new one of
-a call share a name there, the old one has that of its entry point: 182 is `chown16`, with ids of 16
-bits, 212 `chown32`; 90 is `old_mmap`, whose arguments are in memory.  Unused numbers are absent.
+Source: arch/x86/entry/syscalls/syscall_32.tbl, up to Linux 6.17.  Where an old form of a call and a
+new one share a name there, the old one has that of its entry point: 182 is `chown16`, with ids of
+16 bits, 212 `chown32`; 90 is `old_mmap`, whose arguments are in memory.  Unused numbers are absent.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from frontends.insn import insn
 from frontends.ppc.context import DOUBLE, Field, Ppc
-from frontends.ppc.state import CACHE_LINE
+from frontends.ppc.state import CACHE_LINE, NO_RESERVATION
+from tcg.types import I64
 
 
 @insn("dcbt", "dcbtst")
@@ -23,11 +24,14 @@ def write_back(c: Ppc, ra: Field, rb: Field) -> None:
 
 @insn
 def dcbz(c: Ppc, ra: Field, rb: Field) -> None:
-    """The cache line of EA <- 0"""
+    """The cache line of EA <- 0; a reservation in that line is lost, as Book II, 3.3.1 allows"""
     line = c.address(ra, c.gpr[rb]) & -CACHE_LINE
     zero = c.const(DOUBLE.type, 0)
     for at in range(0, CACHE_LINE, 8):
         c.store(DOUBLE, line + at if at else line, zero)
+    reserved = c.reservation_address
+    is_here = (reserved & -CACHE_LINE).eq(line.zext(I64))
+    c.reservation_address = c.select(is_here, NO_RESERVATION, reserved)
 
 
 @insn

@@ -8,7 +8,7 @@ from frontends.x86.state import SP
 from tcg.ir import Value
 
 
-@insn("jmp")
+@insn
 def jmp(c: X86, target: Field | Value) -> None:
     """rIP <- target: a fixed one, or what a register or memory holds"""
     if isinstance(target, Value):
@@ -17,13 +17,13 @@ def jmp(c: X86, target: Field | Value) -> None:
         c.goto(target)
 
 
-@insn("j{cc}")
+@insn
 def jcc(c: X86, target: Field) -> None:
     """rIP <- target if the condition holds"""
     c.goto(target, c.condition(c.cc))
 
 
-@insn("call")
+@insn
 def call(c: X86, target: Field | Value) -> None:
     """push the address of the next instruction; rIP <- target"""
     c.push(c.next_pc_value(int(c.opsize)))

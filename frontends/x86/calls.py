@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from frontends.insn import insn
 from frontends.x86.context import X86
-from frontends.x86.state import ASK_INT80
+from frontends.x86.state import ASK_INT80, CX
 from tcg.frontend import SYSTEM_CALL, GuestException
 from tcg.ir import Value
+from tcg.types import I64
 
+R11 = 11
 SYSTEM_CALL_VECTOR = 0x80
 """Linux' interrupt for 32-bit system calls."""
 
 
 @insn
 def syscall(c: X86) -> None:
-    """Fast system call; RCX and R11 get what RIP and RFLAGS were."""
+    """Fast system call; RCX and R11 get RIP and RFLAGS to return with (SDM vol. 2, SYSCALL)."""
+    if c.mode == 64:
+        c.write_gpr(CX, 8, c.next_pc_value(8))
+        c.write_gpr(R11, 8, c.flags.word().zext(I64))
     c.ask(SYSTEM_CALL, c.next_pc)
 
 

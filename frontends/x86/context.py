@@ -155,8 +155,6 @@ class X86(Builder):
 
     def _is_high_byte(self, number: FieldLike) -> bool:
         """Without REX, byte registers 4 to 7 are AH, CH, DH, BH."""
-        if self.rex is 0 or isinstance(self.rex, int) and not self.rex:  # noqa: F632
-            return bool(number >= 4)
         return bool((number >= 4) & (self.rex == 0))
 
     def read_byte(self, number: FieldLike) -> Value:

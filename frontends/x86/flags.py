@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from frontends.x86.state import AF, FIXED_FLAGS, SINGLE_FLAGS
 from tcg.ir import Operand, Value
-from tcg.types import I1, I8
+from tcg.types import I1, I8, I32
 
 if TYPE_CHECKING:
     from frontends.x86.context import X86
@@ -48,6 +49,14 @@ class Flags:
     def adjust(self) -> Value:
         """AF before the instruction."""
         return (self._c.get(self._c.slots["af"]) & 0x10).ne(0)
+
+    def word(self) -> Value:
+        """EFLAGS before the instruction, as pushf sees it."""
+        word = self._c.get(self._c.slots["eflags"]) | FIXED_FLAGS
+        for name, bit in SINGLE_FLAGS:
+            word = word | self.get(name).zext(I32) << bit.bit_length() - 1
+        word = word | self.parity.zext(I32) << 2
+        return word | (self._c.get(self._c.slots["af"]) & AF).zext(I32)
 
     # -- setting ---------------------------------------------------------------------------
 

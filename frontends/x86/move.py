@@ -14,7 +14,7 @@ def mov(c: X86, src: Value) -> Value:
     return src
 
 
-@insn("movzx")
+@insn
 def movzx(c: X86, src: Value) -> Value:
     """dst <- src, widened with zeros"""
     return src.zext(SIZES[int(c.opsize)])
@@ -33,13 +33,13 @@ def lea(c: X86) -> Value:
     return c.effective_address().trunc(SIZES[int(c.opsize)])
 
 
-@insn("cmov{cc}")
+@insn
 def cmovcc(c: X86, dst: Value, src: Value) -> Value:
     """dst <- src if the condition holds; 32 bits clear the upper half all the same"""
     return c.select(c.condition(c.cc), src, dst)
 
 
-@insn("set{cc}")
+@insn
 def setcc(c: X86) -> Value:
     """dst <- 1 if the condition holds, else 0"""
     return c.condition(c.cc).zext(SIZES[1])

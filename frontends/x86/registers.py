@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from frontends.x86.state import AF, CF, DF, FIXED_FLAGS, OF, OTHER_FLAGS, PF, SF, ZF, X86State
+from frontends.x86.state import AF, FIXED_FLAGS, OTHER_FLAGS, PF, SINGLE_FLAGS, X86State
 from tcg.cpu import Cpu
 
-_BITS = (("cf", CF), ("zf", ZF), ("sf", SF), ("of", OF), ("df", DF))
 
 
 def read_eflags(state: X86State, cpu: Cpu) -> int:
     """EFLAGS, as pushf would show it with RF and VM kept."""
     slots = state.layout.slots
     flags = cpu.get(slots["eflags"]) & OTHER_FLAGS | FIXED_FLAGS
-    flags |= sum(bit for name, bit in _BITS if cpu.get(slots[name]))
+    flags |= sum(bit for name, bit in SINGLE_FLAGS if cpu.get(slots[name]))
     flags |= 0 if cpu.get(slots["pf"]).bit_count() & 1 else PF
     return flags | cpu.get(slots["af"]) & AF
 
@@ -21,7 +20,7 @@ def write_eflags(state: X86State, cpu: Cpu, value: int) -> None:
     """EFLAGS <- value"""
     slots = state.layout.slots
     cpu.set(slots["eflags"], value & OTHER_FLAGS)
-    for name, bit in _BITS:
+    for name, bit in SINGLE_FLAGS:
         cpu.set(slots[name], int(bool(value & bit)))
     cpu.set(slots["pf"], 0 if value & PF else 1)
     cpu.set(slots["af"], value & AF)

@@ -24,6 +24,8 @@ AX, CX, DX, BX, SP, BP, SI, DI = range(8)
 
 CF, PF, AF, ZF, SF, TF, IF, DF, OF = (1 << n for n in (0, 2, 4, 6, 7, 8, 9, 10, 11))
 IOPL, NT, RF, VM, AC, VIF, VIP, ID = (3 << 12, *(1 << n for n in (14, 16, 17, 18, 19, 20, 21)))
+SINGLE_FLAGS = (("cf", CF), ("zf", ZF), ("sf", SF), ("of", OF), ("df", DF))
+"""The flags that have a slot of their own bit."""
 FIXED_FLAGS = 2
 """Bit 1 of EFLAGS is always set."""
 OTHER_FLAGS = TF | IF | IOPL | NT | RF | VM | AC | VIF | VIP | ID

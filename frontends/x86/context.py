@@ -21,7 +21,7 @@ from tcg.build import Builder
 from tcg.fields import FieldExpr, FieldLike, field_function
 from tcg.frontend import GuestException
 from tcg.ir import Access, Function, Operand, Value
-from tcg.types import I8, I16, I32, I64, Type, integer
+from tcg.types import I8, I16, I32, I64, Type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from frontends.x86.context import SIZES, X86, access
-from frontends.x86.state import AX, BX, CX, DX
+from frontends.x86.state import AX
+from tcg.decode.intel.operands import BYTES, FIXED
 from tcg.ir import Value
 from tcg.types import V128, Type
 
@@ -32,15 +33,6 @@ def locks_itself(function: Meaning) -> Meaning:
 Loaded = Any
 """A Value, or for what is no value (a branch's target, a far pointer) its fields."""
 
-# fmt: off
-FIXED_BYTES = {"AL": (AX, 0), "CL": (CX, 0), "DL": (DX, 0), "BL": (BX, 0), "AH": (AX, 8)}
-FIXED_WORDS = {"AX": (AX, 2), "DX": (DX, 2), "EAX": (AX, 4), "EDX": (DX, 4), "ECX": (CX, 4), "RAX": (AX, 8)}
-BYTES = {"b": 1, "w": 2, "d": 4, "q": 8}
-VECTOR_BYTES = {
-    "ss": 4, "sd": 8, "b": 1, "w": 2, "d": 4, "q": 8, "x": 16, "dq": 16, "ps": 16, "pd": 16, "qq": 32,
-}
-# fmt: on
-
 
 class Operands:
     """The operands of one instruction while it is lifted: memory's address is kept between."""
@@ -50,18 +42,10 @@ class Operands:
         self.row = row
         self._address: Value | None = None
 
-    def size(self, operand: Operand) -> int:
-        """Bytes of an integer operand."""
-        fixed = BYTES.get(operand.size)
-        if fixed is not None:
-            return fixed
-        if operand.size == "v":
-            return int(self.c.opsize)
-        if operand.size == "z":
-            return min(int(self.c.opsize), 4)
-        if operand.size == "y":
-            return 8 if self.c.opsize == 8 else 4
-        raise ValueError(f"{self.row.name}: size {operand.size!r} of {operand.text}")
+    def size(self, operand: Operand, *, memory: bool = False) -> int:
+        """Bytes of an integer operand; the operand size is decided on only if it matters."""
+        fixed = BYTES.get(operand.memory_size if memory else operand.size)
+        return fixed or operand.bytes(int(self.c.opsize), memory=memory)
 
     @property
     def address(self) -> Value:
@@ -78,22 +62,19 @@ class Operands:
         return self._load_fixed(operand) if loader is None else loader(self, operand)
 
     def _load_fixed(self, operand: Operand) -> Value:
-        c, name = self.c, operand.text
-        if name == "1":
-            return c.const(SIZES[1], 1)
-        if name in FIXED_BYTES:
-            number, shift = FIXED_BYTES[name]
-            return (c.get_file(c.state.gpr, number) >> shift).trunc(SIZES[1])
-        number, size = self._fixed_register(name)
+        """What the instruction names by itself."""
+        c = self.c
+        kind, number, _ = FIXED[operand.text]
+        size = self.size(operand)
+        if kind == "constant":
+            return c.const(SIZES[size], number)
+        if kind == "segment":
+            return c.get_file(c.state.selectors, number)
+        if kind == "vector":
+            return c.get_file(c.state.xmm, number)
+        if operand.text == "AH":
+            return (c.get_file(c.state.gpr, AX) >> 8).trunc(SIZES[1])
         return c.read_gpr(number, size)
-
-    def _fixed_register(self, name: str) -> tuple[int, int]:
-        """Number and size; rAX and eAX are as wide as the operand, eAX at most 32 bits."""
-        if name in FIXED_WORDS:
-            return FIXED_WORDS[name]
-        number = {"AX": AX, "CX": CX, "DX": DX, "BX": BX}[name[1:].upper()]
-        size = int(self.c.opsize)
-        return number, min(size, 4) if name[0] == "e" else size
 
     def load_register(self, operand: Operand, number: Any) -> Value:
         """A general register of the operand's size."""
@@ -105,7 +86,7 @@ class Operands:
         """A register or memory."""
         if self.c.rm >= 0:
             return self.load_register(operand, self.c.rm)
-        return self.c.load_le(SIZES[self.size(operand)], self.address)
+        return self.c.load_le(SIZES[self.size(operand, memory=True)], self.address)
 
     def load_immediate(self, operand: Operand) -> Value:
         """An immediate of its own size."""
@@ -121,11 +102,7 @@ class Operands:
     def first_type(self) -> Type:
         """The type of the row's first operand."""
         first = self.row.operands[0]
-        if first.letter in LOADERS:
-            return SIZES[self.size(first)]
-        if first.text in FIXED_BYTES:
-            return SIZES[1]
-        return SIZES[self._fixed_register(first.text)[1]]
+        return SIZES[self.size(first, memory=first.letter == "M")]
 
     def load_offset(self, operand: Operand) -> Value:
         """Memory at an address given in full (O)."""
@@ -143,13 +120,11 @@ class Operands:
         return self.c.join_halves(low, self.c.get_file(self.c.state.ymmh, number))
 
     def _is_256(self, operand: Operand) -> bool:
-        return operand.size == "qq" or (
-            self.row.vector_length == 256 and operand.size in ("x", "ps", "pd")
-        )
+        return operand.bytes(4, self.row.vector_length) == 32
 
     def vector_bytes(self, operand: Operand) -> int:
         """Bytes that a vector operand takes in memory."""
-        return 32 if self._is_256(operand) else VECTOR_BYTES[operand.size]
+        return operand.bytes(4, self.row.vector_length, memory=True)
 
     def load_w(self, operand: Operand) -> Value:
         """An SSE register or memory; what is narrower than a register is widened with zeros."""
@@ -161,7 +136,7 @@ class Operands:
         """An MMX register or memory."""
         if self.c.rm >= 0:
             return self.c.read_mmx(self.c.rm)
-        return self.c.load_le(SIZES[4 if operand.size == "d" else 8], self.address)
+        return self.c.load_le(SIZES[self.size(operand, memory=True)], self.address)
 
     # -- storing -------------------------------------------------------------------------------
 
@@ -174,14 +149,12 @@ class Operands:
             storer(self, operand, value)
 
     def _store_fixed(self, operand: Operand, value: Value) -> None:
-        c, name = self.c, operand.text
-        if name == "AH":
+        c = self.c
+        _, number, _ = FIXED[operand.text]
+        if operand.text == "AH":
             c.merge(AX, value, 8)
-        elif name in FIXED_BYTES:
-            c.write_gpr(FIXED_BYTES[name][0], 1, value)
         else:
-            number, size = self._fixed_register(name)
-            c.write_gpr(number, size, value)
+            c.write_gpr(number, self.size(operand), value)
 
     def store_register(self, operand: Operand, number: Any, value: Value) -> None:
         """A general register of the operand's size."""
@@ -299,4 +272,3 @@ def _lift_locked(c: X86, row: Row, operands: Operands, meaning: Meaning) -> None
     seen = c.cas(access(type_), address, old, result)
     c.cbr(seen.eq(old), done, again, likely=True)
     c.open(done)
-

@@ -124,12 +124,11 @@ def _carry(a: Value, result: Value, carry: Value | None) -> Value:
     return wrapped if carry is None else wrapped | (carry & result.eq(a))
 
 
-CONDITIONS = ("o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g")
-"""The conditions by their number, tttn (SDM vol. 2, B.1.4.7)."""
-
-
 def condition(flags: Flags, number: int) -> Value:
-    """Whether condition `number` holds; each odd one is the opposite of the one before."""
+    """Whether condition `number`, tttn in SDM vol. 2, B.1.4.7, holds.
+
+    Each odd one is the opposite of the one before.
+    """
     match number >> 1:
         case 0:
             holds = flags.get("of")

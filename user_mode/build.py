@@ -14,8 +14,10 @@ from user_mode.options import Settings
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from frontends.x86.cpuid import CpuModel
     from tcg.engine import Runner
     from tcg.frontend import Frontend
+    from user_mode.abi.base import SyscallAbi
     from user_mode.process import Process, Runtime
 
 PPC_TASK_SIZE = 0xC0000000
@@ -37,25 +39,74 @@ def build_ppc(settings: Settings, loader: Loader, log: Log, environ: Mapping[str
     from frontends.ppc.frontend import PpcFrontend
     from frontends.ppc.state import CHECKS_FLOATS
     from user_mode.abi.ppc.abi import PpcAbi
-    from user_mode.process import Process
-    from user_mode.strace import Strace
-    from user_mode.syscalls.table import SyscallTable
 
     task_size = min(PPC_TASK_SIZE, settings.address_space or PPC_TASK_SIZE)
     memory = GuestMemory(1 << 32, ">", task_size)
     frontend = PpcFrontend()
     where = "frontends.ppc.frontend:PpcFrontend"
-    runtime, engine, descriptors = _translator(frontend, where, memory, settings, log, environ)
-    memory.code_changed = engine.invalidate
+    translator = _translator(frontend, where, memory, settings, log, environ)
 
     def check_floats() -> None:
         frontend.set_mode(CHECKS_FLOATS)
         process.translate_anew()
 
     abi = PpcAbi(frontend.state, check_floats)
+    process = _process("qemupy-ppc", abi, memory, translator, loader, settings, log, environ)
+    return process
+
+
+def x86_64_loader(settings: Settings) -> Loader:
+    """A loader of x86-64 programs."""
+    from user_mode.abi.x86_64.program import program_abi
+
+    sysroot = settings.sysroot.encode(errors="surrogateescape")
+    return Loader(program_abi(cpu_model(settings.cpu)), sysroot, stack_size(settings))
+
+
+def build_x86_64(
+    settings: Settings, loader: Loader, log: Log, environ: Mapping[str, str]
+) -> Process:
+    """A process for x86-64, with nothing loaded yet."""
+    from frontends.x86.frontend import X8664Frontend
+    from user_mode.abi.x86_64.abi import X8664Abi
+    from user_mode.abi.x86_64.program import ADDRESSES, TASK_SIZE
+
+    memory = GuestMemory(ADDRESSES, "<", min(TASK_SIZE, settings.address_space or TASK_SIZE))
+    frontend = X8664Frontend()
+    where = "frontends.x86.frontend:X8664Frontend"
+    translator = _translator(frontend, where, memory, settings, log, environ)
+    abi = X8664Abi(frontend.state, cpu_model(settings.cpu))
+    return _process("qemupy-x86_64", abi, memory, translator, loader, settings, log, environ)
+
+
+def cpu_model(name: str) -> CpuModel:
+    """The x86 processor of that name, or the usual one."""
+    from frontends.x86.cpuid import MODELS
+
+    return MODELS[name] if name else next(iter(MODELS.values()))
+
+
+def _process(
+    command: str,
+    abi: SyscallAbi,
+    memory: GuestMemory,
+    translator: tuple[Runtime, Runner, set[int]],
+    loader: Loader,
+    settings: Settings,
+    log: Log,
+    environ: Mapping[str, str],
+) -> Process:
+    """The process around the parts that depend on the guest's machine."""
+    from user_mode.process import Process
+    from user_mode.strace import Strace
+    from user_mode.syscalls.table import SyscallTable
+
+    runtime, engine, descriptors = translator
+    memory.code_changed = engine.invalidate
     abi.release = settings.uname_release.encode(errors="surrogateescape")
-    table = SyscallTable(abi, _syscalls(), Strace(abi, log) if log.wants("strace") else None)
-    process = Process(abi, memory, engine, runtime, table, loader, log, "qemupy-ppc")
+    strace = Strace(abi, log) if log.wants("strace") else None
+    table = SyscallTable(abi, [*_syscalls(), *_own_syscalls(abi.machine)], strace)
+    process = Process(abi, memory, engine, runtime, table, loader, log, command)
     process.sysroot = loader.sysroot
     process.fds.private = descriptors
     process.statistics_file = environ.get("QEMUPY_STATS", "")
@@ -137,6 +188,15 @@ def _syscalls() -> list[ModuleType]:
     ]  # fmt: skip
 
 
+def _own_syscalls(machine: bytes) -> list[ModuleType]:
+    """The groups that only some machines have, by what uname(2) calls them."""
+    if machine == b"ppc":
+        return []
+    from user_mode.syscalls import x86
+
+    return [x86]
+
+
 def stack_size(settings: Settings) -> int:
     """The size of the stack: what -s says, else RLIMIT_STACK as the kernel would take it."""
     from resource import RLIMIT_STACK, getrlimit
@@ -154,17 +214,33 @@ class Guest(NamedTuple):
     machine: str
     root: str
     """An -L that fits, for the help."""
-    cpus: Mapping[str, str]
+    cpus: Callable[[], Mapping[str, str]]
     """Names for -cpu, the usual one first, and what they are."""
     loader: Callable[[Settings], Loader]
     build: Callable[[Settings, Loader, Log, Mapping[str, str]], Process]
+
+
+def x86_cpus() -> Mapping[str, str]:
+    """The processors of x86 guests."""
+    from frontends.x86.cpuid import MODELS
+
+    return {name: model.description for name, model in MODELS.items()}
 
 
 PPC = Guest(
     "qemupy-ppc",
     "32-bit PowerPC",
     "/usr/powerpc-linux-gnu",
-    {"750": "PowerPC 750 (G3), without AltiVec"},
+    lambda: {"750": "PowerPC 750 (G3), without AltiVec"},
     ppc_loader,
     build_ppc,
+)
+
+X86_64 = Guest(
+    "qemupy-x86_64",
+    "x86-64",
+    "/usr/x86_64-linux-gnu",
+    x86_cpus,
+    x86_64_loader,
+    build_x86_64,
 )

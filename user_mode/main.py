@@ -37,6 +37,14 @@ def ppc() -> int:
     return main(PPC, sys.argv[1:], os.environ)
 
 
+def x86_64() -> int:
+    """The command qemupy-x86_64."""
+    gc.disable()
+    from user_mode.build import X86_64
+
+    return main(X86_64, sys.argv[1:], os.environ)
+
+
 def main(guest: Guest, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a command; answers its exit status, unless the guest's program ends the process."""
     try:
@@ -91,7 +99,7 @@ def _show_something(guest: Guest, settings: Settings) -> bool:
 
         print(f"{guest.command} {version('qemupy')}")
     elif settings.cpu == "help":
-        for name, meaning in guest.cpus.items():
+        for name, meaning in guest.cpus().items():
             print(f"{name:<10} {meaning}")
     elif settings.log_items == "help":
         from tcg.log import items_help
@@ -104,7 +112,7 @@ def _show_something(guest: Guest, settings: Settings) -> bool:
 
 def _run(guest: Guest, settings: Settings, environ: Mapping[str, str]) -> None:
     """Open the program, build a process, load the program and serve it to its end."""
-    if settings.cpu and settings.cpu not in guest.cpus:
+    if settings.cpu and settings.cpu not in guest.cpus():
         raise UserError(f"there is no processor {settings.cpu}; -cpu help lists them")
     log = open_log(settings)
     loader = guest.loader(settings)

@@ -100,6 +100,16 @@ class FpState:
         present = int.from_bytes(memory.read(address + FXSAVE_BYTES, 8), "little")
         return int(wanted) & present
 
+    def mxcsr(self, cpu: Cpu) -> int:
+        """MXCSR, with the flags that are raised."""
+        image = fxsave_image(self._state, cpu)
+        return int.from_bytes(image[_MXCSR_AT : _MXCSR_AT + 4], "little")
+
+    def x87_words(self, cpu: Cpu) -> tuple[int, int]:
+        """The x87's control word and status word."""
+        control, status = struct.unpack_from("<HH", fxsave_image(self._state, cpu))
+        return control, status
+
     def _set_upper(self, cpu: Cpu, upper: bytes) -> None:
         for i, slot in enumerate(self._upper):
             cpu.set(slot, int.from_bytes(upper[16 * i : 16 * i + 16], "little"))

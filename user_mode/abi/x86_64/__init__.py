@@ -1,1 +1,1 @@
-"""Linux on x86-64: so far the ABI of the host."""
+"""Linux on x86-64: the ABI of the host, and of guests."""

@@ -1,0 +1,115 @@
+"""Threads and signals on x86-64: the registers at a program's, thread's or handler's start.
+
+Source: arch/x86/kernel/{process_64,signal_64,traps}.c, arch/x86/entry/vsyscall/vsyscall_64.c
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from frontends.x86.state import AX, SP
+from tcg.cpu import Cpu
+from user_mode.abi.x86 import traps
+from user_mode.abi.x86.registers import CS, SS, USER_CS_64, USER_DS, Registers
+from user_mode.abi.x86.threads import X86Threads
+from user_mode.abi.x86_64 import sigframe
+from user_mode.errors import Errno
+from user_mode.siginfo import SI_KERNEL, SigInfo
+from user_mode.signals import Context, Delivery
+
+if TYPE_CHECKING:
+    from tcg.engine import Exit
+    from user_mode.process import Thread
+
+VSYSCALLS = {
+    0xFFFF_FFFF_FF60_0000: 96,
+    0xFFFF_FFFF_FF60_0400: 201,
+    0xFFFF_FFFF_FF60_0800: 309,
+}
+"""The entries of the vsyscall page: gettimeofday, time, getcpu, by their system call numbers."""
+
+
+class X8664Threads(X86Threads):
+    """What the life of threads and the delivery of signals need to know of the CPU."""
+
+    tls_before_child_tid = False
+    """clone(2) takes flags, stack, parent_tid, child_tid, tls."""
+
+    def start_program(self, cpu: Cpu, entry: int, stack: int) -> None:
+        """start_thread(): everything is zero but rip, rsp and the kernel's selectors."""
+        self.registers.clear(cpu)
+        self.segments.reset(cpu)
+        values = Registers([0] * 16, entry)
+        values.gpr[SP] = stack
+        values.segments[CS], values.segments[SS] = USER_CS_64, USER_DS
+        self.registers.write(cpu, values)
+        self.fp.reset(cpu)
+
+    def start_thread(self, cpu: Cpu, parent: Cpu, stack: int, tls: int | None) -> None:
+        """copy_thread(): the parent's registers, but for rsp, fs's base and a result of 0."""
+        if cpu is not parent:
+            self.registers.copy(cpu, parent)
+        if stack:
+            cpu.set(self._gpr[SP], stack)
+        if tls is not None:
+            cpu.set(self.state.layout.slots["fs_base"], tls)
+        cpu.set(self._gpr[AX], 0)
+
+    # -- signals ---------------------------------------------------------------------------
+
+    def push_frame(self, thread: Thread, delivery: Delivery) -> None:
+        """Have the thread go on in a handler; raises Errno if there is no room for the frame."""
+        cpu = thread.cpu
+        registers = self.registers.read(cpu)
+        fp = self.fp.save(cpu)
+        address, frame, start = sigframe.push(
+            registers, delivery, fp, self.fp.has_xsave, thread.trap
+        )
+        thread.process.memory.write(address, frame)
+        self.registers.write(cpu, start)
+        self.fp.reset(cpu)
+
+    def pop_frame(self, thread: Thread, is_rt: bool) -> Context:
+        """Restore the registers from the frame that rsp leads to; raises Errno."""
+        cpu, memory = thread.cpu, thread.process.memory
+        before = self.registers.read(cpu)
+        registers, context, fp = sigframe.pop(memory, before.gpr[SP], before)
+        self.registers.write(cpu, registers)
+        self.fp.restore(cpu, memory, fp)
+        return context
+
+    # -- addresses that are none, and the vsyscall page --------------------------------------
+
+    def note_page_fault(self, thread: Thread, stop: Exit, info: SigInfo) -> SigInfo | None:
+        """Jumps to the vsyscall page are calls; what is not canonical is #GP."""
+        is_fetch = not stop.code
+        if is_fetch and info.address in VSYSCALLS:
+            return self._vsyscall(thread, VSYSCALLS[info.address])
+        if not is_canonical(info.address):
+            thread.trap = (traps.GP, 0, thread.trap[2])
+            return SigInfo(signal.SIGSEGV, SI_KERNEL)
+        return super().note_page_fault(thread, stop, info)
+
+    def _vsyscall(self, thread: Thread, number: int) -> SigInfo | None:
+        """emulate_vsyscall(): make the call, and return from the function that it is."""
+        cpu, memory = thread.cpu, thread.process.memory
+        sp = self.stack_pointer(cpu)
+        try:
+            caller = memory.u64(sp)
+        except Errno:
+            return SigInfo(signal.SIGSEGV, SI_KERNEL)
+        cpu.set(self._gpr[AX], number)
+        thread.process.table.perform(thread)
+        cpu.set(self._gpr[SP], sp + 8)
+        cpu.pc = caller
+        return None
+
+
+def is_canonical(address: int) -> bool:
+    """Whether the address's upper bits are copies of bit 47.
+
+    >>> is_canonical(0x8000_0000_0000), is_canonical(0xFFFF_8000_0000_0000)
+    (False, True)
+    """
+    return address >> 47 in (0, (1 << 17) - 1)

@@ -168,9 +168,11 @@ def _syscalls() -> list[ModuleType]:
         fcntl,
         files,
         identity,
+        identity16,
         ioctl,
         ipc,
         memory,
+        old,
         poll,
         processes,
         signals,
@@ -179,12 +181,13 @@ def _syscalls() -> list[ModuleType]:
         system,
         threads,
         time,
+        x86,
         xattr,
     )
 
     return [
-        directories, fcntl, files, identity, ioctl, ipc, memory, poll,
-        processes, signals, sockets, stat, system, threads, time, xattr,
+        directories, fcntl, files, identity, identity16, ioctl, ipc, memory, old, poll,
+        processes, signals, sockets, stat, system, threads, time, x86, xattr,
     ]  # fmt: skip
 
 

@@ -372,6 +372,12 @@ def fadvise64_64(thread: Thread, fd: Fd, advice: Advice, offset: Off64, length: 
 
 
 @syscall
+def x86_fadvise64_64(thread: Thread, fd: Fd, offset: Off64, length: Off64, advice: Advice) -> int:
+    """posix_fadvise(2) on i386, whose 64-bit arguments leave no registers out"""
+    return call(Nr.fadvise64, fd, offset, length, advice)
+
+
+@syscall
 def readahead(thread: Thread, fd: Fd, offset: Off64, count: Size) -> int:
     """readahead(2)"""
     return call(Nr.readahead, fd, offset, count)
@@ -380,4 +386,10 @@ def readahead(thread: Thread, fd: Fd, offset: Off64, count: Size) -> int:
 @syscall
 def sync_file_range2(thread: Thread, fd: Fd, flags: UInt, offset: Off64, count: Off64) -> int:
     """sync_file_range(2) in the order of PowerPC and ARM"""
+    return blocking(thread, Nr.sync_file_range, fd, offset, count, flags)
+
+
+@syscall
+def sync_file_range(thread: Thread, fd: Fd, offset: Off64, count: Off64, flags: UInt) -> int:
+    """sync_file_range(2)"""
     return blocking(thread, Nr.sync_file_range, fd, offset, count, flags)

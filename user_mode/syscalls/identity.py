@@ -1,4 +1,7 @@
-"""Who the process is: ids, users, groups, capabilities, sessions.  Ids have 32 bits."""
+"""Who the process is: ids, users, groups, capabilities, sessions.
+
+Ids have 32 bits; ABIs that had shorter ones first call these `getuid32` and so on.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,18 @@ setresuid        real:Uid effective:Uid saved:Uid
 setresgid        real:Gid effective:Gid saved:Gid
 setfsuid         uid:Uid
 setfsgid         gid:Gid
+getuid32                                                   =getuid
+getgid32                                                   =getgid
+geteuid32                                                  =geteuid
+getegid32                                                  =getegid
+setuid32         uid:Uid                                   =setuid
+setgid32         gid:Gid                                   =setgid
+setreuid32       real:Uid effective:Uid                    =setreuid
+setregid32       real:Gid effective:Gid                    =setregid
+setresuid32      real:Uid effective:Uid saved:Uid          =setresuid
+setresgid32      real:Gid effective:Gid saved:Gid          =setresgid
+setfsuid32       uid:Uid                                   =setfsuid
+setfsgid32       gid:Gid                                   =setfsgid
 pidfd_open       pid:Pid flags:UInt
 pidfd_getfd      pidfd:Fd fd:Fd flags:UInt
 kcmp             first:Pid second:Pid type:Int index1:ULong index2:ULong
@@ -66,13 +81,13 @@ def _triple(thread: Thread, number: int, addresses: tuple[int, int, int]) -> int
     return 0
 
 
-@syscall
+@syscall(also=("getresuid32",))
 def getresuid(thread: Thread, real: Addr, effective: Addr, saved: Addr) -> int:
     """getresuid(2)"""
     return _triple(thread, Nr.getresuid, (real, effective, saved))
 
 
-@syscall
+@syscall(also=("getresgid32",))
 def getresgid(thread: Thread, real: Addr, effective: Addr, saved: Addr) -> int:
     """getresgid(2)"""
     return _triple(thread, Nr.getresgid, (real, effective, saved))
@@ -81,7 +96,7 @@ def getresgid(thread: Thread, real: Addr, effective: Addr, saved: Addr) -> int:
 # -- supplementary groups --------------------------------------------------------------------------
 
 
-@syscall
+@syscall(also=("getgroups32",))
 def getgroups(thread: Thread, count: Int, groups: Addr) -> int:
     """getgroups(2)"""
     if not 0 <= count <= _MAX_GROUPS:
@@ -95,7 +110,7 @@ def getgroups(thread: Thread, count: Int, groups: Addr) -> int:
     return found
 
 
-@syscall
+@syscall(also=("setgroups32",))
 def setgroups(thread: Thread, count: Int, groups: Addr) -> int:
     """setgroups(2)"""
     if not 0 <= count <= _MAX_GROUPS:

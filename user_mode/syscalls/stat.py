@@ -33,6 +33,9 @@ fchmodat2        dirfd:DirFd path:Lookup mode:Mode flags:AtFlags
 chown            path:Lookup uid:Uid gid:Gid
 lchown           path:Lookup uid:Uid gid:Gid
 fchown           fd:Fd uid:Uid gid:Gid
+chown32          path:Lookup uid:Uid gid:Gid                       =chown
+lchown32         path:Lookup uid:Uid gid:Gid                       =lchown
+fchown32         fd:Fd uid:Uid gid:Gid                             =fchown
 fchownat         dirfd:DirFd path:Lookup uid:Uid gid:Gid flags:AtFlags
 umask            mask:Mode
 """

@@ -67,9 +67,7 @@ def fnsave_header(image: bytes) -> bytes:
 def with_fnsave(image: bytes, header: bytes) -> bytes:
     """An FXSAVE image whose x87 part comes from what lies before it: convert_to_fxsr()."""
     cw, sw, tags, ip, code, data, _ = _ENVIRONMENT.unpack_from(header)
-    head = _FX_HEAD.pack(
-        cw & 0xFFFF, sw & 0xFFFF, _short_tags(tags), code >> 16 & 0x7FF, ip, data
-    )
+    head = _FX_HEAD.pack(cw & 0xFFFF, sw & 0xFFFF, _short_tags(tags), code >> 16 & 0x7FF, ip, data)
     changed = bytearray(image)
     changed[: len(head)] = head
     first = _ENVIRONMENT.size

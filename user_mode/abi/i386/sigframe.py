@@ -48,7 +48,8 @@ sigcontext  u16 gs, u16 pad0, u16 fs, u16 pad1, u16 es, u16 pad2, u16 ds, u16 pa
 ucontext    ulong uc_flags, ptr uc_link, altstack uc_stack, sigcontext uc_mcontext,
             u32 uc_sigmask[2]
 rt_sigframe ptr pretcode, int sig, ptr pinfo, ptr puc, char info[128], ucontext uc, char retcode[8]
-sigframe    ptr pretcode, int sig, sigcontext sc, char fpstate_unused[624], u32 extramask, char retcode[8]
+sigframe    ptr pretcode, int sig, sigcontext sc, char fpstate_unused[624], u32 extramask,
+            char retcode[8]
 """
 
 STRUCTS = Structs(MODEL, LAYOUTS)

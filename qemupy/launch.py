@@ -10,7 +10,11 @@ import subprocess
 import sys
 from os import PathLike, fspath
 
-GUESTS = {"ppc": "user_mode.main:ppc", "x86_64": "user_mode.main:x86_64"}
+GUESTS = {
+    "ppc": "user_mode.main:ppc",
+    "x86_64": "user_mode.main:x86_64",
+    "i386": "user_mode.main:i386",
+}
 """The processors whose programs can be run, and where each command begins."""
 
 

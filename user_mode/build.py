@@ -79,6 +79,28 @@ def build_x86_64(
     return _process("qemupy-x86_64", abi, memory, translator, loader, settings, log, environ)
 
 
+def i386_loader(settings: Settings) -> Loader:
+    """A loader of i386 programs."""
+    from user_mode.abi.i386.program import program_abi
+
+    sysroot = settings.sysroot.encode(errors="surrogateescape")
+    return Loader(program_abi(cpu_model(settings.cpu)), sysroot, stack_size(settings))
+
+
+def build_i386(settings: Settings, loader: Loader, log: Log, environ: Mapping[str, str]) -> Process:
+    """A process for i386, with nothing loaded yet."""
+    from frontends.x86.frontend import I386Frontend
+    from user_mode.abi.i386.abi import I386Abi
+    from user_mode.abi.i386.program import TASK_SIZE
+
+    memory = GuestMemory(1 << 32, "<", min(TASK_SIZE, settings.address_space or TASK_SIZE))
+    frontend = I386Frontend()
+    where = "frontends.x86.frontend:I386Frontend"
+    translator = _translator(frontend, where, memory, settings, log, environ)
+    abi = I386Abi(frontend.state, cpu_model(settings.cpu), memory)
+    return _process("qemupy-i386", abi, memory, translator, loader, settings, log, environ)
+
+
 def cpu_model(name: str) -> CpuModel:
     """The x86 processor of that name, or the usual one."""
     from frontends.x86.cpuid import MODELS
@@ -168,11 +190,9 @@ def _syscalls() -> list[ModuleType]:
         fcntl,
         files,
         identity,
-        identity16,
         ioctl,
         ipc,
         memory,
-        old,
         poll,
         processes,
         signals,
@@ -181,13 +201,12 @@ def _syscalls() -> list[ModuleType]:
         system,
         threads,
         time,
-        x86,
         xattr,
     )
 
     return [
-        directories, fcntl, files, identity, identity16, ioctl, ipc, memory, old, poll,
-        processes, signals, sockets, stat, system, threads, time, x86, xattr,
+        directories, fcntl, files, identity, ioctl, ipc, memory, poll,
+        processes, signals, sockets, stat, system, threads, time, xattr,
     ]  # fmt: skip
 
 
@@ -197,7 +216,11 @@ def _own_syscalls(machine: bytes) -> list[ModuleType]:
         return []
     from user_mode.syscalls import x86
 
-    return [x86]
+    if machine == b"x86_64":
+        return [x86]
+    from user_mode.syscalls import identity16, old
+
+    return [identity16, old, x86]
 
 
 def stack_size(settings: Settings) -> int:
@@ -246,4 +269,13 @@ X86_64 = Guest(
     x86_cpus,
     x86_64_loader,
     build_x86_64,
+)
+
+I386 = Guest(
+    "qemupy-i386",
+    "i386",
+    "/usr/i686-linux-gnu",
+    x86_cpus,
+    i386_loader,
+    build_i386,
 )

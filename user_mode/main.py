@@ -45,6 +45,14 @@ def x86_64() -> int:
     return main(X86_64, sys.argv[1:], os.environ)
 
 
+def i386() -> int:
+    """The command qemupy-i386."""
+    gc.disable()
+    from user_mode.build import I386
+
+    return main(I386, sys.argv[1:], os.environ)
+
+
 def main(guest: Guest, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a command; answers its exit status, unless the guest's program ends the process."""
     try:

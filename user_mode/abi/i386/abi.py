@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 class I386Abi(I386Threads, SyscallAbi):
     """The ABI over CPUs with this state; `model` is the processor, `memory` the guest's."""
 
-    def __init__(
-        self, state: X86State, model: CpuModel, has_xsave: bool, memory: GuestMemory
-    ) -> None:
-        I386Threads.__init__(self, state, model, has_xsave, memory)
+    def __init__(self, state: X86State, model: CpuModel, memory: GuestMemory) -> None:
+        I386Threads.__init__(self, state, model, memory)
         convention = I386Convention(state.gpr.slots)
         SyscallAbi.__init__(self, NUMBERS, STRUCTS, CONSTANTS, convention, machine=b"i686")

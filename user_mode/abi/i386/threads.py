@@ -32,10 +32,8 @@ class I386Threads(X86Threads):
     tls_before_child_tid = True
     """clone(2) takes flags, stack, parent_tid, tls, child_tid (CONFIG_CLONE_BACKWARDS)."""
 
-    def __init__(
-        self, state: X86State, model: CpuModel, has_xsave: bool, memory: GuestMemory
-    ) -> None:
-        super().__init__(state, model, I386FpState(state, has_xsave))
+    def __init__(self, state: X86State, model: CpuModel, memory: GuestMemory) -> None:
+        super().__init__(state, model, I386FpState(state, "xsave" in model.features))
         self._memory = memory
 
     # -- starts ------------------------------------------------------------------------------

@@ -1,0 +1,423 @@
+; Arrays of cases (case.py) filled with random values, run on one of our engines, compared.
+; Numbers in double braces are offsets, from case.py and tcg/state.py.
+
+; What fills one part of a case, as batch.py packs it.
+;           offset count stride width pool mask share add index scale
+%filler = type { i32, i32, i32, i32, ptr, i64, i64, i64, i32, i32 }
+
+define internal i64 @random(ptr %state) alwaysinline {
+  ; splitmix64
+  %old = load i64, ptr %state
+  %new = add i64 %old, -7046029254386353131
+  store i64 %new, ptr %state
+  %a1 = lshr i64 %new, 30
+  %a2 = xor i64 %new, %a1
+  %a3 = mul i64 %a2, -4658895280553007687
+  %b1 = lshr i64 %a3, 27
+  %b2 = xor i64 %a3, %b1
+  %b3 = mul i64 %b2, -7723592293110705685
+  %c1 = lshr i64 %b3, 31
+  %c2 = xor i64 %b3, %c1
+  ret i64 %c2
+}
+
+; Fill the words of one part: each from the pool, or in `share` of 256 cases any bits.
+define internal void @fill_part(ptr %case, ptr %filler, ptr %state) {
+entry:
+  %filled = load %filler, ptr %filler
+  %offset = extractvalue %filler %filled, 0
+  %count = extractvalue %filler %filled, 1
+  %stride = extractvalue %filler %filled, 2
+  %width = extractvalue %filler %filled, 3
+  %pool = extractvalue %filler %filled, 4
+  %mask = extractvalue %filler %filled, 5
+  %share = extractvalue %filler %filled, 6
+  %add = extractvalue %filler %filled, 7
+  %index = extractvalue %filler %filled, 8
+  %scale = extractvalue %filler %filled, 9
+  %start = getelementptr i8, ptr %case, i32 %offset
+  %has.index = icmp sge i32 %index, 0
+  br i1 %has.index, label %indexed, label %plain
+indexed:
+  %index.at = getelementptr i8, ptr %case, i32 %index
+  %index.value = load i64, ptr %index.at
+  %scale.wide = zext i32 %scale to i64
+  %index.scaled = shl i64 %index.value, %scale.wide
+  br label %plain
+plain:
+  %less = phi i64 [ 0, %entry ], [ %index.scaled, %indexed ]
+  %plus = sub i64 %add, %less
+  %width.wide = zext i32 %width to i64
+  br label %items
+items:
+  %i = phi i32 [ 0, %plain ], [ %i.next, %item.done ]
+  %item.offset = mul i32 %i, %stride
+  %item = getelementptr i8, ptr %start, i32 %item.offset
+  %r = call i64 @random(ptr %state)
+  %dice = and i64 %r, 255
+  %any = icmp ult i64 %dice, %share
+  %r.index = lshr i64 %r, 8
+  %r.masked = and i64 %r.index, %mask
+  %r.words = mul i64 %r.masked, %width.wide
+  %chosen = getelementptr i64, ptr %pool, i64 %r.words
+  br label %words
+words:
+  %w = phi i64 [ 0, %items ], [ %w.next, %word.done ]
+  br i1 %any, label %word.any, label %word.pool
+word.any:
+  %bits = call i64 @random(ptr %state)
+  br label %word.done
+word.pool:
+  %word.from = getelementptr i64, ptr %chosen, i64 %w
+  %word.found = load i64, ptr %word.from
+  br label %word.done
+word.done:
+  %word = phi i64 [ %bits, %word.any ], [ %word.found, %word.pool ]
+  %sum = add i64 %word, %plus
+  %word.to = getelementptr i64, ptr %item, i64 %w
+  store i64 %sum, ptr %word.to, align 1
+  %w.next = add i64 %w, 1
+  %w.more = icmp ult i64 %w.next, %width.wide
+  br i1 %w.more, label %words, label %item.done
+item.done:
+  %i.next = add i32 %i, 1
+  %i.more = icmp ult i32 %i.next, %count
+  br i1 %i.more, label %items, label %done
+done:
+  ret void
+}
+
+define void @batch_fill(ptr %cases, i64 %count, i64 %stride, ptr %model, ptr %fillers, i64 %parts, i64 %seed) {
+entry:
+  %state = alloca i64
+  store i64 %seed, ptr %state
+  br label %each
+each:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %case.done ]
+  %offset = mul i64 %i, %stride
+  %case = getelementptr i8, ptr %cases, i64 %offset
+  call void @llvm.memcpy.p0.p0.i64(ptr %case, ptr %model, i64 %stride, i1 false)
+  br label %part
+part:
+  %p = phi i64 [ 0, %each ], [ %p.next, %part ]
+  %filler = getelementptr %filler, ptr %fillers, i64 %p
+  call void @fill_part(ptr %case, ptr %filler, ptr %state)
+  %p.next = add i64 %p, 1
+  %p.more = icmp ult i64 %p.next, %parts
+  br i1 %p.more, label %part, label %case.done
+case.done:
+  %i.next = add i64 %i, 1
+  %i.more = icmp ult i64 %i.next, %count
+  br i1 %i.more, label %each, label %done
+done:
+  ret void
+}
+
+; The numbers of the cases that differ where the mask is set; stops after `most` of them.
+define i64 @batch_compare(ptr %a, ptr %b, i64 %count, i64 %stride, ptr %mask, ptr %found, i64 %most) {
+entry:
+  %words = lshr i64 %stride, 3
+  br label %each
+each:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %next ]
+  %n = phi i64 [ 0, %entry ], [ %n.next, %next ]
+  %i.less = icmp ult i64 %i, %count
+  br i1 %i.less, label %compare, label %done
+compare:
+  %offset = mul i64 %i, %stride
+  %a.case = getelementptr i8, ptr %a, i64 %offset
+  %b.case = getelementptr i8, ptr %b, i64 %offset
+  br label %word
+word:
+  %w = phi i64 [ 0, %compare ], [ %w.next, %word ]
+  %all = phi i64 [ 0, %compare ], [ %all.next, %word ]
+  %a.at = getelementptr i64, ptr %a.case, i64 %w
+  %b.at = getelementptr i64, ptr %b.case, i64 %w
+  %m.at = getelementptr i64, ptr %mask, i64 %w
+  %a.word = load i64, ptr %a.at
+  %b.word = load i64, ptr %b.at
+  %m.word = load i64, ptr %m.at
+  %diff = xor i64 %a.word, %b.word
+  %masked = and i64 %diff, %m.word
+  %all.next = or i64 %all, %masked
+  %w.next = add i64 %w, 1
+  %w.more = icmp ult i64 %w.next, %words
+  br i1 %w.more, label %word, label %judge
+judge:
+  %differs = icmp ne i64 %all.next, 0
+  br i1 %differs, label %note, label %next
+note:
+  %found.at = getelementptr i64, ptr %found, i64 %n
+  store i64 %i, ptr %found.at
+  %n.more = add i64 %n, 1
+  %full = icmp uge i64 %n.more, %most
+  br i1 %full, label %done, label %next
+next:
+  %n.next = phi i64 [ %n, %judge ], [ %n.more, %note ]
+  %i.next = add i64 %i, 1
+  br label %each
+done:
+  %result = phi i64 [ %n, %each ], [ %n.more, %note ]
+  ret i64 %result
+}
+
+; Copies between a case and env: where in each, how many bytes; the last has zero bytes.
+%copy = type { i32, i32, i32, i32 }
+
+define internal void @copy_in(ptr %case, ptr %env, ptr %copies) {
+entry:
+  br label %next
+next:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %do ]
+  %at = getelementptr %copy, ptr %copies, i64 %i
+  %one = load %copy, ptr %at
+  %size = extractvalue %copy %one, 2
+  %more = icmp ne i32 %size, 0
+  br i1 %more, label %do, label %done
+do:
+  %from.offset = extractvalue %copy %one, 0
+  %to.offset = extractvalue %copy %one, 1
+  %from = getelementptr i8, ptr %case, i32 %from.offset
+  %to = getelementptr i8, ptr %env, i32 %to.offset
+  %size.wide = zext i32 %size to i64
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %size.wide, i1 false)
+  %i.next = add i64 %i, 1
+  br label %next
+done:
+  ret void
+}
+
+define internal void @copy_out(ptr %case, ptr %env, ptr %copies) {
+entry:
+  br label %next
+next:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %do ]
+  %at = getelementptr %copy, ptr %copies, i64 %i
+  %one = load %copy, ptr %at
+  %size = extractvalue %copy %one, 2
+  %more = icmp ne i32 %size, 0
+  br i1 %more, label %do, label %done
+do:
+  %to.offset = extractvalue %copy %one, 0
+  %from.offset = extractvalue %copy %one, 1
+  %to = getelementptr i8, ptr %case, i32 %to.offset
+  %from = getelementptr i8, ptr %env, i32 %from.offset
+  %size.wide = zext i32 %size to i64
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %size.wide, i1 false)
+  %i.next = add i64 %i, 1
+  br label %next
+done:
+  ret void
+}
+
+; Where the flags are in env: a byte each for cf pf af zf sf df of, and eflags.
+%flags = type { i32, i32, i32, i32, i32, i32, i32, i32 }
+
+define internal void @bit_in(i64 %value, i64 %bit, ptr %env, i32 %offset) alwaysinline {
+  %shifted = lshr i64 %value, %bit
+  %one = and i64 %shifted, 1
+  %byte = trunc i64 %one to i8
+  %to = getelementptr i8, ptr %env, i32 %offset
+  store i8 %byte, ptr %to
+  ret void
+}
+
+define internal i64 @bit_out(i64 %bit, ptr %env, i32 %offset) alwaysinline {
+  %from = getelementptr i8, ptr %env, i32 %offset
+  %byte = load i8, ptr %from
+  %low = and i8 %byte, 1
+  %wide = zext i8 %low to i64
+  %placed = shl i64 %wide, %bit
+  ret i64 %placed
+}
+
+define internal void @flags_in(ptr %case, ptr %env, ptr %flags) {
+  %where = load %flags, ptr %flags
+  %cf = extractvalue %flags %where, 0
+  %pf = extractvalue %flags %where, 1
+  %af = extractvalue %flags %where, 2
+  %zf = extractvalue %flags %where, 3
+  %sf = extractvalue %flags %where, 4
+  %df = extractvalue %flags %where, 5
+  %of = extractvalue %flags %where, 6
+  %eflags = extractvalue %flags %where, 7
+  %at = getelementptr i8, ptr %case, i32 {{case.RFLAGS}}
+  %value = load i64, ptr %at
+  call void @bit_in(i64 %value, i64 0, ptr %env, i32 %cf)
+  call void @bit_in(i64 %value, i64 6, ptr %env, i32 %zf)
+  call void @bit_in(i64 %value, i64 7, ptr %env, i32 %sf)
+  call void @bit_in(i64 %value, i64 10, ptr %env, i32 %df)
+  call void @bit_in(i64 %value, i64 11, ptr %env, i32 %of)
+  %odd = xor i64 %value, 4
+  call void @bit_in(i64 %odd, i64 2, ptr %env, i32 %pf)
+  %byte = trunc i64 %value to i8
+  %adjust = and i8 %byte, 16
+  %af.at = getelementptr i8, ptr %env, i32 %af
+  store i8 %adjust, ptr %af.at
+  %others = and i64 %value, {{OTHER_FLAGS}}
+  %others.word = trunc i64 %others to i32
+  %eflags.at = getelementptr i8, ptr %env, i32 %eflags
+  store i32 %others.word, ptr %eflags.at
+  ret void
+}
+
+define internal void @flags_out(ptr %case, ptr %env, ptr %flags) {
+  %where = load %flags, ptr %flags
+  %cf = extractvalue %flags %where, 0
+  %pf = extractvalue %flags %where, 1
+  %af = extractvalue %flags %where, 2
+  %zf = extractvalue %flags %where, 3
+  %sf = extractvalue %flags %where, 4
+  %df = extractvalue %flags %where, 5
+  %of = extractvalue %flags %where, 6
+  %eflags = extractvalue %flags %where, 7
+  %cf.bit = call i64 @bit_out(i64 0, ptr %env, i32 %cf)
+  %zf.bit = call i64 @bit_out(i64 6, ptr %env, i32 %zf)
+  %sf.bit = call i64 @bit_out(i64 7, ptr %env, i32 %sf)
+  %df.bit = call i64 @bit_out(i64 10, ptr %env, i32 %df)
+  %of.bit = call i64 @bit_out(i64 11, ptr %env, i32 %of)
+  %pf.at = getelementptr i8, ptr %env, i32 %pf
+  %pf.byte = load i8, ptr %pf.at
+  %ones = call i8 @llvm.ctpop.i8(i8 %pf.byte)
+  %odd = and i8 %ones, 1
+  %even = xor i8 %odd, 1
+  %even.wide = zext i8 %even to i64
+  %pf.bit = shl i64 %even.wide, 2
+  %af.at = getelementptr i8, ptr %env, i32 %af
+  %af.byte = load i8, ptr %af.at
+  %af.only = and i8 %af.byte, 16
+  %af.bit = zext i8 %af.only to i64
+  %eflags.at = getelementptr i8, ptr %env, i32 %eflags
+  %eflags.word = load i32, ptr %eflags.at
+  %eflags.kept = and i32 %eflags.word, {{OTHER_FLAGS}}
+  %eflags.wide = zext i32 %eflags.kept to i64
+  %s1 = or i64 %cf.bit, 2
+  %s2 = or i64 %s1, %zf.bit
+  %s3 = or i64 %s2, %sf.bit
+  %s4 = or i64 %s3, %df.bit
+  %s5 = or i64 %s4, %of.bit
+  %s6 = or i64 %s5, %pf.bit
+  %s7 = or i64 %s6, %af.bit
+  %s8 = or i64 %s7, %eflags.wide
+  %at = getelementptr i8, ptr %case, i32 {{case.RFLAGS}}
+  store i64 %s8, ptr %at
+  ret void
+}
+
+; Run cases [first, count) from a record on.  Gives the number of the case that left for something
+; that only Python can do, or `count`; what is left of that case is batch_finish's.
+;
+; job: env, record, enter, before, after, stride, window, window size, copies, flags,
+;      x87 in, x87 out (functions of a case and env, or null)
+%job = type { ptr, ptr, ptr, ptr, ptr, i64, ptr, i64, ptr, ptr, ptr, ptr }
+
+define i64 @batch_run(ptr %job.at, i64 %first, i64 %count) {
+entry:
+  %job = load %job, ptr %job.at
+  %env = extractvalue %job %job, 0
+  %record = extractvalue %job %job, 1
+  %enter = extractvalue %job %job, 2
+  %before = extractvalue %job %job, 3
+  %stride = extractvalue %job %job, 5
+  %window = extractvalue %job %job, 6
+  %window.size = extractvalue %job %job, 7
+  %copies = extractvalue %job %job, 8
+  %flags = extractvalue %job %job, 9
+  %x87.in = extractvalue %job %job, 10
+  %event.at = getelementptr i8, ptr %env, i64 {{event}}
+  br label %each
+each:
+  %i = phi i64 [ %first, %entry ], [ %i.next, %finished ]
+  %i.less = icmp ult i64 %i, %count
+  br i1 %i.less, label %run, label %done
+run:
+  %offset = mul i64 %i, %stride
+  %case = getelementptr i8, ptr %before, i64 %offset
+  %memory = getelementptr i8, ptr %case, i64 {{case.WINDOW}}
+  call void @llvm.memcpy.p0.p0.i64(ptr %window, ptr %memory, i64 %window.size, i1 false)
+  call void @copy_in(ptr %case, ptr %env, ptr %copies)
+  call void @flags_in(ptr %case, ptr %env, ptr %flags)
+  %has.x87 = icmp ne ptr %x87.in, null
+  br i1 %has.x87, label %x87, label %enter.it
+x87:
+  call void %x87.in(ptr %case, ptr %env)
+  br label %enter.it
+enter.it:
+  %reason = call i32 %enter(ptr %env, ptr %record)
+  %event = load i32, ptr %event.at
+  %is.quiet = icmp eq i32 %event, 0
+  %is.final = icmp uge i32 %reason, {{Reason.ASK}}
+  %is.good = and i1 %is.quiet, %is.final
+  br i1 %is.good, label %finished, label %done
+finished:
+  call void @batch_finish(ptr %job.at, i64 %i)
+  %i.next = add i64 %i, 1
+  br label %each
+done:
+  ret i64 %i
+}
+
+; Note what has become of case `i`: the reason it left for in ENDED, what was asked or raised in
+; EXIT, exit_pc in PC and the record (exit_rec or, of a fault, current_rec) in DETAIL.
+define void @batch_finish(ptr %job.at, i64 %i) {
+entry:
+  %job = load %job, ptr %job.at
+  %env = extractvalue %job %job, 0
+  %after = extractvalue %job %job, 4
+  %stride = extractvalue %job %job, 5
+  %window = extractvalue %job %job, 6
+  %window.size = extractvalue %job %job, 7
+  %copies = extractvalue %job %job, 8
+  %flags = extractvalue %job %job, 9
+  %x87.out = extractvalue %job %job, 11
+  %offset = mul i64 %i, %stride
+  %case = getelementptr i8, ptr %after, i64 %offset
+  %memory = getelementptr i8, ptr %case, i64 {{case.WINDOW}}
+  call void @llvm.memcpy.p0.p0.i64(ptr %memory, ptr %window, i64 %window.size, i1 false)
+  call void @copy_out(ptr %case, ptr %env, ptr %copies)
+  call void @flags_out(ptr %case, ptr %env, ptr %flags)
+  %has.x87 = icmp ne ptr %x87.out, null
+  br i1 %has.x87, label %x87, label %note
+x87:
+  call void %x87.out(ptr %case, ptr %env)
+  br label %note
+note:
+  %reason.at = getelementptr i8, ptr %env, i64 {{exit_reason}}
+  %reason = load i32, ptr %reason.at
+  %ended.at = getelementptr i8, ptr %case, i64 {{case.ENDED}}
+  store i32 %reason, ptr %ended.at
+  %info.at = getelementptr i8, ptr %env, i64 {{exit_info}}
+  %info = load i32, ptr %info.at
+  %exit.at = getelementptr i8, ptr %case, i64 {{case.EXIT}}
+  store i32 %info, ptr %exit.at
+  %pc.from = getelementptr i8, ptr %env, i64 {{exit_pc}}
+  %pc = load i64, ptr %pc.from
+  %pc.to = getelementptr i8, ptr %case, i64 {{case.PC}}
+  store i64 %pc, ptr %pc.to
+  %is.fault = icmp eq i32 %reason, {{Reason.FAULT}}
+  br i1 %is.fault, label %fault, label %other
+fault:
+  %address.from = getelementptr i8, ptr %env, i64 {{fault_address}}
+  %address = load i64, ptr %address.from
+  %signal.from = getelementptr i8, ptr %env, i64 {{fault_signal}}
+  %signal = load i32, ptr %signal.from
+  store i32 %signal, ptr %exit.at
+  %current.from = getelementptr i8, ptr %env, i64 {{current_rec}}
+  %current = load i64, ptr %current.from
+  br label %done
+other:
+  %record.from = getelementptr i8, ptr %env, i64 {{exit_rec}}
+  %record = load i64, ptr %record.from
+  br label %done
+done:
+  %fault.address = phi i64 [ %address, %fault ], [ 0, %other ]
+  %rec = phi i64 [ %current, %fault ], [ %record, %other ]
+  %address.to = getelementptr i8, ptr %case, i64 {{case.ADDRESS}}
+  store i64 %fault.address, ptr %address.to
+  %detail.to = getelementptr i8, ptr %case, i64 {{case.DETAIL}}
+  store i64 %rec, ptr %detail.to
+  ret void
+}
+
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare i8 @llvm.ctpop.i8(i8)

@@ -23,8 +23,8 @@ from tcg.build import Builder
 from tcg.bulk import run_bulk
 from tcg.faults import GuestFault
 from tcg.ir import Access, Block, Function, Helper, Value, is_local
-from tcg.state import HEADER, File, Reason, Slot
-from tcg.types import I1, VOID, Type
+from tcg.state import GUEST_ADDRESS_MASK, HEADER, File, Reason, Slot
+from tcg.types import F80, I1, I64, VOID, Type
 
 
 class Memory(Protocol):
@@ -80,7 +80,9 @@ Runner = Callable[[State, Memory], Left]
 HelperRunner = Callable[..., int]
 """A translated helper: takes the FP environment and the operands."""
 
-_TOUCH_ENVIRONMENT = ops.FLOAT_OPS | {ops.FPFLAGS, ops.FPSET, ops.FPROUND, ops.CALL}
+_TOUCH_ENVIRONMENT = ops.FLOAT_OPS | {
+    ops.FPGET, ops.FPPUT, ops.FPFLAGS, ops.FPSET, ops.FPROUND, ops.CALL, ops.SIMDF,
+}  # fmt: skip
 _VIEWS = {1: ("m8", 0), 2: ("m16", 1), 4: ("m32", 2), 8: ("m64", 3)}
 _ORDERS = {"be": "big", "le": "little"}
 # fmt: off
@@ -92,6 +94,16 @@ _RMW: dict[str, Callable[[int, int], int]] = {
     "xchg": lambda _, x: x,
 }
 # fmt: on
+
+
+_ENVIRONMENT_80 = frozenset((ops.F80FLAGS, ops.F80SET, ops.F80CONTROL, ops.FMATH))
+
+
+def _is_extended(inst: Value) -> bool:
+    """The operation has to do with f80 and its environment."""
+    if inst.type is F80 or inst.op in _ENVIRONMENT_80:
+        return True
+    return any(arg.type is F80 for arg in inst.args)
 
 
 class Evaluator:
@@ -149,6 +161,7 @@ class _Source:
         self.current = 0
         self.block_numbers = {label: i for i, label in enumerate(function.blocks)}
         self.is_helper = function.kind == "helper"
+        self.uses_f80 = any(_is_extended(inst) for inst in function.insts())
         self.uses_fp = not self.is_helper and any(
             inst.op in _TOUCH_ENVIRONMENT for inst in function.insts()
         )
@@ -180,15 +193,20 @@ class _Source:
         self.line("pc = 0")
         if self.uses_fp:
             self.line(f"fp = Environment(m32[{_MXCSR}])")
+        if self.uses_f80:
+            self.line(f"fx = Environment80(m32[{_X87_CONTROL}], m32[{_X87_STATUS}])")
         self.line("try:")
 
     def _catch(self) -> None:
         self.indent = "    "
         self.line("except GuestFault as fault:")
         self.line("    return Left(FAULT, pc, fault.address, fault.is_write, fault.is_bus)")
-        if self.uses_fp:
+        if self.uses_fp or self.uses_f80:
             self.line("finally:")
+        if self.uses_fp:
             self.line(f"    m32[{_MXCSR}] = fp.mxcsr(m32[{_MXCSR}])")
+        if self.uses_f80:
+            self.line(f"    m32[{_X87_STATUS}] = fx.flags")
 
     def _add_blocks(self) -> None:
         slots = {i.imm for i in self.function.insts() if i.op in (ops.GET, ops.PUT) and i.imm}
@@ -245,8 +263,12 @@ class _Source:
     def _meaning(self, inst: Value) -> str:
         operand = self.type_name(inst.args[0].type)
         meaning = self.give(f"{inst.op.name}_", inst.op.meaning)
+        if inst.args[0].type.lane is not None and inst.op.lanes:
+            meaning = self.give(f"{inst.op.name}_lanes", ops.lanewise(inst.op.meaning))
         given = ", ".join(self.values(inst))
         fp = ", fp" if inst.op in ops.FLOAT_OPS else ""
+        if fp and _is_extended(inst):
+            fp = ", fx"
         call = f"{meaning}({operand}, {self.type_name(inst.type)}, {given}{fp})"
         return f"{call} & {inst.type.mask:#x}"
 
@@ -257,7 +279,40 @@ class _Source:
 
     def _select(self, inst: Value) -> str:
         condition, yes, no = self.values(inst)
+        chosen = inst.args[0].type
+        if chosen.lane is not None:
+            given = f"{self.type_name(chosen)}, {self.type_name(inst.type)}"
+            return f"select_lanes({given}, {condition}, {yes}, {no})"
         return f"{yes} if {condition} else {no}"
+
+    def _splat(self, inst: Value) -> str:
+        type_ = inst.type
+        ones = type_.join([1] * type_.lanes)
+        return f"{self.value(inst.args[0])} * {ones:#x}"
+
+    def _extract(self, inst: Value) -> str:
+        shift = inst.imm * inst.type.bits
+        return f"{self.value(inst.args[0])} >> {shift} & {inst.type.mask:#x}"
+
+    def _insert(self, inst: Value) -> str:
+        whole, lane = self.values(inst)
+        type_ = inst.args[1].type
+        shift = inst.imm * type_.bits
+        kept = inst.type.mask & ~(type_.mask << shift)
+        return f"{whole} & {kept:#x} | {lane} << {shift}"
+
+    def _shuffle(self, inst: Value) -> str:
+        first, second = self.values(inst)
+        given = f"{self.type_name(inst.args[0].type)}, {self.type_name(inst.type)}"
+        return f"shuffle_lanes({given}, {first}, {second}, {inst.imm!r})"
+
+    def _simd(self, inst: Value) -> str:
+        row, imm = inst.imm
+        fp = ["fp"] if row.raises else []
+        name = self.give(f"simd_{row.name}", row.meaning)
+        return f"{name}({', '.join([str(imm), *self.values(inst), *fp])})"
+
+    _simdf = _simd
 
     def _place(self, type_: Type, offset: int) -> str:
         view, shift = _VIEWS[type_.bytes]
@@ -292,26 +347,36 @@ class _Source:
     def _file(self, file: File) -> str:
         return self.give(f"{file.name}_slots", file.slots)
 
+    def _address(self, address: Value) -> str:
+        """A guest address, of which a 64-bit one is cut to what guests may use."""
+        text = self.value(address)
+        return f"(({text}) & {GUEST_ADDRESS_MASK})" if address.type is I64 else text
+
+    def _given(self, inst: Value, addresses: int = 1) -> str:
+        """The operands of an operation whose first ones are addresses."""
+        given = [*map(self._address, inst.args[:addresses]), *map(self.value, inst.args[addresses:])]
+        return ", ".join(given)
+
     def _load(self, inst: Value) -> str:
         access: Access = inst.imm
-        read = f"read({self.value(inst.args[0])}, {access.type.bytes})"
+        read = f"read({self._address(inst.args[0])}, {access.type.bytes})"
         return f"int.from_bytes({read}, '{_ORDERS[access.order]}')" + " & 1" * (access.type is I1)
 
     def _store(self, inst: Value) -> str:
         access: Access = inst.imm
-        address, value = self.values(inst)
+        value = self.value(inst.args[1])
         data = f"({value}).to_bytes({access.type.bytes}, '{_ORDERS[access.order]}')"
-        return f"write({address}, {data})"
+        return f"write({self._address(inst.args[0])}, {data})"
 
     def _cas(self, inst: Value) -> str:
         access: Access = inst.imm
-        given = ", ".join(self.values(inst))
+        given = self._given(inst)
         return f"cas(memory, {access.type.bytes}, '{_ORDERS[access.order]}', {given})"
 
     def _rmw(self, inst: Value) -> str:
         access: Access = inst.imm
         change = self.give(f"rmw_{access.rmw}", _RMW[access.rmw])
-        given = ", ".join(self.values(inst))
+        given = self._given(inst)
         return f"rmw(memory, {access.type.bytes}, '{_ORDERS[access.order]}', {change}, {given})"
 
     def _fence(self, _: Value) -> str:
@@ -319,7 +384,40 @@ class _Source:
 
     def _bulk(self, inst: Value) -> str:
         bulk = self.give(f"bulk_{inst.imm}".replace(".", "_"), inst.imm)
-        return f"run_bulk({', '.join(('memory', bulk, *self.values(inst)))})"
+        return f"run_bulk(memory, {bulk}, {self._given(inst, inst.imm.addresses)})"
+
+    def _fpget(self, _: Value) -> str:
+        return "fp.mxcsr(0)"
+
+    def _fpput(self, inst: Value) -> str:
+        return f"fp.set({self.value(inst.args[0])})"
+
+    def _to_integer(self, inst: Value) -> str:
+        meaning = floats.to_signed_rounding if inst.op is ops.FTOINT else floats.to_signed_cutting
+        name, t = self.give(meaning.__name__, meaning), self.type_name(inst.type)
+        source = self.type_name(inst.args[0].type)
+        return f"{name}({source}, {t}, {self.value(inst.args[0])}, fx) & {inst.type.mask:#x}"
+
+    _ftoint = _ftocut = _to_integer
+
+    def _fmath(self, inst: Value) -> str:
+        """Gives two results: the second one is for `fmathcc`."""
+        name = self.give(f"fmath_{inst.imm.name}", inst.imm.meaning)
+        pair = f"both := {name}({', '.join([*self.values(inst), 'fx'])})"
+        return f"({pair})[0]; {self.names[inst]}_cc = both[1]"
+
+    def _fmathcc(self, inst: Value) -> str:
+        return f"{self.names[inst.args[0]]}_cc"
+
+    def _f80flags(self, _: Value) -> str:
+        return "fx.flags"
+
+    def _f80set(self, inst: Value) -> str:
+        return f"fx.flags = {self.value(inst.args[0])} & 63"
+
+    def _f80control(self, inst: Value) -> str:
+        word = f"m32[{_X87_CONTROL}] = {self.value(inst.args[0])} & 0xffff | 0x7f"
+        return f"{word}; fx.set_control(m32[{_X87_CONTROL}])"
 
     def _fpflags(self, _: Value) -> str:
         return "fp.flags"
@@ -378,6 +476,8 @@ class _Source:
 
 
 _MXCSR = HEADER["mxcsr"].offset >> 2
+_X87_CONTROL = HEADER["x87_control"].offset >> 2
+_X87_STATUS = HEADER["x87_status"].offset >> 2
 _EVENT = HEADER["event"].offset >> 2
 _ATOMICS = Lock()
 
@@ -405,11 +505,26 @@ def _rmw(
     return old
 
 
+def _select_lanes(chosen: Type, type_: Type, condition: int, yes: int, no: int) -> int:
+    lanes = zip(chosen.split(condition), type_.split(yes), type_.split(no), strict=True)
+    return type_.join(x if chooses else y for chooses, x, y in lanes)
+
+
+def _shuffle_lanes(
+    source: Type, result: Type, first: int, second: int, numbers: tuple[int, ...]
+) -> int:
+    table = source.split(first) + source.split(second)
+    return result.join(table[number] for number in numbers)
+
+
 _GLOBALS: dict[str, Any] = {
+    "select_lanes": _select_lanes,
+    "shuffle_lanes": _shuffle_lanes,
     **{reason.name: reason for reason in Reason},
     "Left": Left,
     "GuestFault": GuestFault,
     "Environment": floats.Environment,
+    "Environment80": floats.Environment80,
     "monotonic_ns": monotonic_ns,
     "cas": _cas,
     "rmw": _rmw,

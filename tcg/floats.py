@@ -4,7 +4,9 @@ Nothing here uses the host's floats, so rounding modes and sticky flags are plai
 `Environment` and the meanings are the same on every host.  Results are those of IEEE 754 as SSE
 implements it: the first operand that is a NaN comes back quiet, an invalid operation gives the
 negative default NaN, and tininess is detected after rounding.  Frontends fix up what their ISA
-wants otherwise.
+wants otherwise.  The extended format f80 follows x87 (SDM vol. 1, chapters 4.8 and 8): of two NaNs
+the one with the larger significand comes back, operands with a wrong integer bit are invalid,
+denormal operands are noted, and arithmetic may be rounded to fewer bits than there are.
 
 A finite float is handled as `sign, m, e`: its magnitude is m * 2**e with an integer m.
 """
@@ -30,21 +32,63 @@ NEAREST, DOWN, UP, TOWARDS_ZERO = range(4)
 
 ROUNDING_SHIFT = 13
 MXCSR_DEFAULT = 0x1F80
+DENORMAL = 2
+DENORMALS_ARE_ZEROS = 1 << 6
+FLUSH_TO_ZERO = 1 << 15
+MXCSR_ENVIRONMENT = 0xE07F
+"""All of MXCSR but the masks of exceptions."""
 
 
 class Environment:
-    """The FP environment that an operation runs in: its rounding mode and its sticky flags."""
+    """The FP environment that an operation runs in: its rounding mode and its sticky flags.
 
-    __slots__ = ("flags", "rounding")
+    What only SSE knows is seen by its own operations (tcg/simd) and by comparisons: `daz`, denormal
+    operands are zeros; `ftz`, so are denormal results; `denormal`, the sticky flag of the former.
+    `precision`: the significant bits to which results of f80 arithmetic are rounded.
+    """
+
+    __slots__ = ("daz", "denormal", "flags", "ftz", "precision", "rounding")
 
     def __init__(self, mxcsr: int = MXCSR_DEFAULT) -> None:
+        self.set(mxcsr)
+
+    def set(self, mxcsr: int) -> None:
+        """Take over all that MXCSR says, but for its masks."""
         self.rounding = mxcsr >> ROUNDING_SHIFT & 3
         self.flags = mxcsr & ALL_FLAGS
+        self.denormal = bool(mxcsr & DENORMAL)
+        self.daz = bool(mxcsr & DENORMALS_ARE_ZEROS)
+        self.ftz = bool(mxcsr & FLUSH_TO_ZERO)
+        self.precision = 64
 
     def mxcsr(self, old: int = MXCSR_DEFAULT) -> int:
-        """`old` with this rounding mode and these flags."""
-        kept = old & ~(3 << ROUNDING_SHIFT | ALL_FLAGS)
-        return kept | self.rounding << ROUNDING_SHIFT | self.flags
+        """`old`, of which the masks are kept, with everything else as it is here."""
+        made = self.rounding << ROUNDING_SHIFT | self.flags | DENORMAL * self.denormal
+        made |= DENORMALS_ARE_ZEROS * self.daz | FLUSH_TO_ZERO * self.ftz
+        return old & ~MXCSR_ENVIRONMENT | made
+
+
+CONTROL_DEFAULT = 0x37F
+"""x87's control word as Linux starts a program with it: all masked, 64 bits, nearest."""
+
+PRECISIONS = (24, 64, 53, 64)
+"""Significant bits by the control word's field PC (SDM vol. 1, table 8-2)."""
+
+
+class Environment80(Environment):
+    """The environment of f80 operations, as x87's control and status words give it."""
+
+    __slots__ = ()
+
+    def __init__(self, control: int = CONTROL_DEFAULT, status: int = 0) -> None:
+        super().__init__()
+        self.set_control(control)
+        self.flags = status & 63
+
+    def set_control(self, control: int) -> None:
+        """Round as this control word says."""
+        self.rounding = control >> 10 & 3
+        self.precision = PRECISIONS[control >> 8 & 3]
 
 
 class Format:
@@ -89,14 +133,34 @@ Number = tuple[int, int, int]
 # -- taking apart and putting together -------------------------------------------------------------
 
 
+def is_unsupported(f: Format, x: int) -> bool:
+    """The exponent asks for an integer bit that is not there (SDM vol. 1, 8.2.2)."""
+    return f.explicit and not x & f.fraction_mask + 1 >> 1 and bool(_exponent(f, x))
+
+
 def is_nan(f: Format, x: int) -> bool:
-    """The bit pattern is a NaN."""
-    return x & (f.sign_bit - 1) > f.infinity
+    """The bit pattern is a NaN, or unsupported and therefore treated like a signalling one."""
+    return x & (f.sign_bit - 1) > f.infinity or is_unsupported(f, x)
 
 
 def is_signalling(f: Format, x: int) -> bool:
     """The bit pattern is a signalling NaN."""
-    return is_nan(f, x) and not x & f.quiet_bit
+    return (is_nan(f, x) and not x & f.quiet_bit) or is_unsupported(f, x)
+
+
+def is_denormal(f: Format, x: int) -> bool:
+    """The bit pattern is a number below the smallest normal one, or written like one."""
+    return not _exponent(f, x) and bool(x & f.fraction_mask)
+
+
+def _exponent(f: Format, x: int) -> int:
+    return x >> f.fraction_bits & f.exponent_mask
+
+
+def note_denormals(f: Format, env: Environment | None, *operands: int) -> None:
+    """Denormal operands are an exception of x87; of SSE's, nobody here asks."""
+    if f.explicit and env is not None and any(is_denormal(f, x) for x in operands):
+        env.flags |= DENORMAL
 
 
 def is_infinite(f: Format, x: int) -> bool:
@@ -131,52 +195,70 @@ def _round_at(mode: int, sign: int, m: int, shift: int) -> tuple[int, int]:
     return kept + _rounds_up(mode, sign, kept, rest, 1 << (shift - 1)), rest
 
 
-def _overflow(f: Format, sign: int, env: Environment) -> int:
+def _overflow(f: Format, sign: int, env: Environment, spare: int) -> int:
     env.flags |= OVERFLOW | INEXACT
     away = env.rounding == NEAREST or env.rounding == (DOWN if sign else UP)
     if away:
         return f.infinity
-    return f.exponent_mask - 1 << f.fraction_bits | f.fraction_mask
+    return f.exponent_mask - 1 << f.fraction_bits | f.fraction_mask >> spare << spare
 
 
-def pack(f: Format, sign: int, m: int, e: int, env: Environment) -> int:
+def pack(f: Format, sign: int, m: int, e: int, env: Environment, is_limited: bool = True) -> int:
     """The bit pattern of (-1)**sign * m * 2**e, rounded, with the flags that rounding raises.
 
     A caller that could not keep all bits of m keeps precision + 2 of them and sets the last one.
+    `is_limited`: the environment may ask for fewer bits than an f80 has; the rest are zeros.
     """
     top = f.sign_bit if sign else 0
     if not m:
         return top
-    unbounded = m.bit_length() - f.precision
-    shift = max(unbounded, f.lowest - e)
+    spare = f.precision - env.precision if f.explicit and is_limited else 0
+    precision, lowest = f.precision - spare, f.lowest + spare
+    unbounded = m.bit_length() - precision
+    shift = max(unbounded, lowest - e)
     kept, rest = _round_at(env.rounding, sign, m, shift)
     if rest:
         env.flags |= INEXACT
-        if shift > unbounded and _is_tiny(f, sign, m, e, env.rounding):
+        if shift > unbounded and _is_tiny(f, sign, m, e, env.rounding, spare):
             env.flags |= UNDERFLOW
-    exponent = e + shift - f.lowest
-    if kept >> f.precision:
+    exponent = e + shift - lowest
+    if kept >> precision:
         kept >>= 1
         exponent += 1
     if exponent >= f.exponent_mask - 1:
-        return top | _overflow(f, sign, env)
-    if kept >> (f.precision - 1):
+        return top | _overflow(f, sign, env, spare)
+    if kept >> (precision - 1):
         exponent += 1
-    return top | exponent << f.fraction_bits | kept & f.fraction_mask
+    return top | exponent << f.fraction_bits | kept << spare & f.fraction_mask
 
 
-def _is_tiny(f: Format, sign: int, m: int, e: int, mode: int) -> bool:
+def _is_tiny(f: Format, sign: int, m: int, e: int, mode: int, spare: int) -> bool:
     """Rounded as if exponents had no limit, the number is below the smallest normal one."""
-    unbounded = m.bit_length() - f.precision
+    unbounded = m.bit_length() - f.precision + spare
     kept, _ = _round_at(mode, sign, m, unbounded)
     return e + unbounded + kept.bit_length() < f.lowest + f.precision
 
 
-def _quiet(f: Format, env: Environment, *operands: int) -> int:
+def quiet(f: Format, env: Environment, *operands: int) -> int:
     """The first NaN of the operands, quiet; a signalling one among them is invalid."""
     if any(is_signalling(f, x) for x in operands):
         env.flags |= INVALID
+    if f.explicit:
+        return _quiet80(f, operands)
     return next(x for x in operands if is_nan(f, x)) | f.quiet_bit
+
+
+def _quiet80(f: Format, operands: tuple[int, ...]) -> int:
+    """Which NaN comes back from x87 (SDM vol. 1, table 4-7).
+
+    A quiet one rather than a signalling one, then the one with the larger significand, then the
+    positive one.
+    """
+    if any(is_unsupported(f, x) for x in operands):
+        return f.default_nan
+    nans = [x for x in operands if is_nan(f, x)]
+    quiet = [x for x in nans if x & f.quiet_bit] or nans
+    return max(quiet, key=lambda x: (x & f.fraction_mask, not x & f.sign_bit)) | f.quiet_bit
 
 
 def _invalid(f: Format, env: Environment) -> int:
@@ -204,9 +286,12 @@ def add(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int
     """x + y"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x) or is_nan(f, y):
-        return _quiet(f, env, x, y)
+        return quiet(f, env, x, y)
+    if is_infinite(f, x) and is_infinite(f, y) and x != y:
+        return _invalid(f, env)
+    note_denormals(f, env, x, y)
     if is_infinite(f, x):
-        return _invalid(f, env) if is_infinite(f, y) and x != y else x
+        return x
     if is_infinite(f, y):
         return y
     return _sum(f, unpack(f, x), unpack(f, y), env)
@@ -222,11 +307,14 @@ def mul(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int
     """x * y"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x) or is_nan(f, y):
-        return _quiet(f, env, x, y)
+        return quiet(f, env, x, y)
     sign = (x ^ y) & f.sign_bit
     if is_infinite(f, x) or is_infinite(f, y):
-        zero = not x & (f.sign_bit - 1) or not y & (f.sign_bit - 1)
-        return _invalid(f, env) if zero else sign | f.infinity
+        if not x & (f.sign_bit - 1) or not y & (f.sign_bit - 1):
+            return _invalid(f, env)
+        note_denormals(f, env, x, y)
+        return sign | f.infinity
+    note_denormals(f, env, x, y)
     (_, mx, ex), (_, my, ey) = unpack(f, x), unpack(f, y)
     return pack(f, sign, mx * my, ex + ey, env)
 
@@ -235,15 +323,18 @@ def div(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int
     """x / y"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x) or is_nan(f, y):
-        return _quiet(f, env, x, y)
+        return quiet(f, env, x, y)
     sign = (x ^ y) & f.sign_bit
+    if is_infinite(f, x) and is_infinite(f, y):
+        return _invalid(f, env)
+    (_, mx, ex), (_, my, ey) = unpack(f, x), unpack(f, y)
+    if not my and not is_infinite(f, x):
+        return _divide_by_zero(f, sign, mx, env)
+    note_denormals(f, env, x, y)
     if is_infinite(f, x):
-        return _invalid(f, env) if is_infinite(f, y) else sign | f.infinity
+        return sign | f.infinity
     if is_infinite(f, y):
         return sign
-    (_, mx, ex), (_, my, ey) = unpack(f, x), unpack(f, y)
-    if not my:
-        return _divide_by_zero(f, sign, mx, env)
     shift = max(0, f.precision + 2 + my.bit_length() - mx.bit_length())
     quotient, rest = divmod(mx << shift, my)
     return pack(f, sign, quotient << 1 | bool(rest), ex - ey - shift - 1, env)
@@ -260,7 +351,7 @@ def fma(t: Type, d: Type, x: int, y: int, z: int, env: Environment | None = None
     """x * y + z, rounded once"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x) or is_nan(f, y) or is_nan(f, z):
-        return _quiet(f, env, x, y, z)
+        return quiet(f, env, x, y, z)
     sign = 1 if (x ^ y) & f.sign_bit else 0
     if is_infinite(f, x) or is_infinite(f, y):
         zero = not x & (f.sign_bit - 1) or not y & (f.sign_bit - 1)
@@ -277,13 +368,14 @@ def sqrt(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
     """The square root of x; of -0 it is -0"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x):
-        return _quiet(f, env, x)
+        return quiet(f, env, x)
     if not x & (f.sign_bit - 1):
         return x
     if x & f.sign_bit:
         return _invalid(f, env)
     if is_infinite(f, x):
         return x
+    note_denormals(f, env, x)
     _, m, e = unpack(f, x)
     shift = 2 * f.precision + 4
     shift += (e - shift) & 1
@@ -305,9 +397,13 @@ def abs_(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
 # -- comparison: all quiet, as SSE's ucomis is -----------------------------------------------------
 
 
-def _order(f: Format, x: int) -> int:
+def order(f: Format, x: int, env: Environment | None = None) -> int:
     """A number that orders as the float does; both zeros are the same."""
     magnitude = x & (f.sign_bit - 1)
+    if env is not None and env.daz and not magnitude >> f.fraction_bits:
+        return 0
+    if f.explicit and not _exponent(f, x) and magnitude > f.fraction_mask >> 1:
+        magnitude += f.fraction_mask + 1  # an exponent of 0 means 1
     return -magnitude if x & f.sign_bit else magnitude
 
 
@@ -315,6 +411,7 @@ def unordered(t: Type, d: Type, x: int, y: int, env: Environment | None = None) 
     """Either is a NaN"""
     f = FORMATS[t]
     if not is_nan(f, x) and not is_nan(f, y):
+        note_denormals(f, env, x, y)
         return 0
     if env is not None and (is_signalling(f, x) or is_signalling(f, y)):
         env.flags |= INVALID
@@ -324,19 +421,19 @@ def unordered(t: Type, d: Type, x: int, y: int, env: Environment | None = None) 
 def eq(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
     """x == y; the two zeros are equal"""
     f = FORMATS[t]
-    return not unordered(t, d, x, y, env) and _order(f, x) == _order(f, y)
+    return not unordered(t, d, x, y, env) and order(f, x, env) == order(f, y, env)
 
 
 def lt(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
     """x < y"""
     f = FORMATS[t]
-    return not unordered(t, d, x, y, env) and _order(f, x) < _order(f, y)
+    return not unordered(t, d, x, y, env) and order(f, x, env) < order(f, y, env)
 
 
 def le(t: Type, d: Type, x: int, y: int, env: Environment | None = None) -> int:
     """x <= y"""
     f = FORMATS[t]
-    return not unordered(t, d, x, y, env) and _order(f, x) <= _order(f, y)
+    return not unordered(t, d, x, y, env) and order(f, x, env) <= order(f, y, env)
 
 
 # -- conversion ------------------------------------------------------------------------------------
@@ -349,12 +446,17 @@ def convert(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
     if is_infinite(f, x):
         return sign | to.infinity
     if is_nan(f, x):
-        payload = _quiet(f, env, x) & (f.quiet_bit - 1)
+        if is_unsupported(f, x):
+            env.flags |= INVALID
+            return to.default_nan
+        payload = quiet(f, env, x) & (f.quiet_bit - 1)
         longer = to.precision - f.precision
         payload = payload << longer if longer >= 0 else payload >> -longer
         return sign | to.infinity | to.quiet_bit | payload
+    if to.explicit and is_denormal(f, x):
+        env.flags |= DENORMAL
     _, m, e = unpack(f, x)
-    return pack(to, sign, m, e, env)
+    return pack(to, sign, m, e, env, is_limited=False)
 
 
 def _truncate(t: Type, x: int, low: int, high: int, env: Environment | None) -> int:
@@ -388,22 +490,61 @@ def round_to_integral(t: Type, d: Type, x: int, env: Environment | None = None) 
     """x without a fraction, by the rounding mode; keeps the sign of what becomes zero"""
     f, env = FORMATS[t], env or Environment()
     if is_nan(f, x):
-        return _quiet(f, env, x)
+        return quiet(f, env, x)
+    if is_infinite(f, x):
+        return x
+    note_denormals(f, env, x)
     sign, m, e = unpack(f, x)
-    if is_infinite(f, x) or e >= 0:
+    if e >= 0:
         return x
     whole, rest = _round_at(env.rounding, sign, m, min(-e, f.precision + 2))
     if rest:
         env.flags |= INEXACT
-    return pack(f, sign, whole, 0, env)
+    return pack(f, sign, whole, 0, env, is_limited=False)
+
+
+def to_signed_rounding(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
+    """x as a signed integer by the rounding mode; what does not fit gives the lowest one"""
+    env = env or Environment()
+    rounded = Environment()
+    rounded.rounding = env.rounding
+    return _or_lowest(t, d, round_to_integral(t, t, x, rounded), rounded, env)
+
+
+def to_signed_cutting(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
+    """x as a signed integer, towards zero; what does not fit gives the lowest one"""
+    env = env or Environment()
+    cut = Environment()
+    cut.rounding = TOWARDS_ZERO
+    return _or_lowest(t, d, round_to_integral(t, t, x, cut), cut, env)
+
+
+def _or_lowest(t: Type, d: Type, x: int, rounded: Environment, env: Environment) -> int:
+    """An integral float as a signed integer, or the "integer indefinite" (SDM vol. 1, 4.8.3.7)."""
+    f = FORMATS[t]
+    sign, m, e = unpack(f, x)
+    lowest = -(1 << d.bits - 1)
+    value = (
+        1 << d.bits
+        if is_nan(f, x) or is_infinite(f, x) or e > d.bits
+        else m << e
+        if e > 0
+        else m >> -e
+    )
+    value = -value if sign else value
+    if not lowest <= value < -lowest or is_nan(f, x):
+        env.flags |= INVALID
+        return lowest
+    env.flags |= rounded.flags & INEXACT
+    return value
 
 
 def from_signed(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
     """A signed integer as a float, rounded"""
     value = t.signed(x)
-    return pack(FORMATS[d], int(value < 0), abs(value), 0, env or Environment())
+    return pack(FORMATS[d], int(value < 0), abs(value), 0, env or Environment(), is_limited=False)
 
 
 def from_unsigned(t: Type, d: Type, x: int, env: Environment | None = None) -> int:
     """An unsigned integer as a float, rounded"""
-    return pack(FORMATS[d], 0, x, 0, env or Environment())
+    return pack(FORMATS[d], 0, x, 0, env or Environment(), is_limited=False)

@@ -16,11 +16,13 @@ from tcg.cpu import Cpu
 from tcg.engine import SIGBUS, SIGSEGV, Exit, dump_registers
 from tcg.evaluate import Evaluator, Left, State
 from tcg.faults import GuestFault
-from tcg.frontend import Frontend, GuestException
+from tcg.floats import CONTROL_DEFAULT
+from tcg.frontend import Decoded, Frontend, GuestException
 from tcg.ir import Function
 from tcg.log import Log
+from tcg.reading import PAGE, CodeReader
 from tcg.state import Reason
-from tcg.translator import MAX_BLOCK_INSTRUCTIONS, PAGE
+from tcg.translator import MAX_BLOCK_INSTRUCTIONS
 from tcg.types import VOID
 
 MXCSR_DEFAULT = 0x1F80
@@ -64,6 +66,7 @@ class Interpreter:
         view = memoryview(buffer).cast("B")
         cpu = Cpu(self.frontend.layout, view, ctypes.addressof(buffer))
         cpu.set_header("mxcsr", MXCSR_DEFAULT)
+        cpu.set_header("x87_control", CONTROL_DEFAULT)
         self._states[cpu] = State(view)
         return cpu
 
@@ -85,7 +88,8 @@ class Interpreter:
             try:
                 block = self.blocks.get(cpu.pc) or self._lift(cpu.pc)
             except GuestFault as fault:
-                return _fault(fault.address, fault)
+                cpu.pc = fault.address if fault.pc is None else fault.pc
+                return _fault(cpu.pc, fault)
             if self._tracing:
                 self._trace(cpu)
             left = block(state, self.memory)
@@ -101,12 +105,12 @@ class Interpreter:
 
     def _lift(self, pc: int) -> Callable[[State, InterpretedMemory], Left]:
         """The block at `pc`, as Python that ends where the guest goes on."""
-        code = self.memory.fetch(pc, PAGE - pc % PAGE)
+        code = CodeReader(self.frontend, self.memory.fetch, pc)
         function = Function("region", f"I_{pc:x}")
         b = self.frontend.new_builder(function)
         at = count = 0
         while not b.block.is_closed:
-            decoded = self.frontend.decode(code, at, pc + at) if count < self.limit else None
+            decoded = self._decode(code, at) if count < self.limit else None
             if decoded is None and not count:
                 b.insn(pc)
                 b.raise_(GuestException.ILLEGAL, pc)
@@ -118,22 +122,33 @@ class Interpreter:
                 at += decoded.size
                 count += 1
         self.blocks[pc] = block = self.evaluator.translate(function)
-        self._pages.setdefault(pc // PAGE, set()).add(pc)
+        for page in range(pc // PAGE, (pc + max(at, 1) - 1) // PAGE + 1):
+            self._pages.setdefault(page, set()).add(pc)
         return block
+
+    @staticmethod
+    def _decode(code: CodeReader, at: int) -> Decoded | None:
+        """The instruction at an offset; None, too, if it faults but is not the block's first."""
+        try:
+            return code.decode(at)
+        except GuestFault:
+            if not at:
+                raise
+            return None
 
     def _trace(self, cpu: Cpu) -> None:
         pc = cpu.pc
         if self.log.wants("exec"):
             self.log.write("exec", f"Trace: {pc:#010x}\n", pc)
         if self.log.wants("cpu"):
-            self.log.write("cpu", dump_registers(cpu, pc), pc)
+            self.log.write("cpu", dump_registers(cpu, pc, self.frontend.address_type), pc)
 
     def invalidate(self, start: int, end: int) -> None:
         """Code in [start, end) has changed or is gone."""
         pages = [page for page in self._pages if start // PAGE <= page <= (end - 1) // PAGE]
         for page in pages:
             for pc in self._pages.pop(page):
-                del self.blocks[pc]
+                self.blocks.pop(pc, None)
 
     def set_exact(self, exact: bool) -> None:
         """Nothing to do: the state is exact always."""

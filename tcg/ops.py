@@ -8,12 +8,16 @@ Signatures: `T` is one type chosen by the use, `B` a second one, `P` the guest's
 of concrete types stand for themselves; `*` any number of values; an empty right side takes none.
 Reference meanings take the operand type, the result type, and the operands as unsigned numbers
 (floats as their bit patterns), and return a number, which is wrapped to the result type.
+
+Operations that have `lanes` also take vectors, to each lane of which the meaning applies; what
+gives an i1 gives a vector of them then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tcg import floats
 from tcg.types import Type
@@ -26,7 +30,8 @@ class Op:
     """One operation.
 
     `effects`: must neither vanish nor be repeated.  `ends`: ends its IR block.  `barrier`: touches
-    the FP environment, so no float operation may be moved across it.
+    the FP environment, so no float operation may be moved across it.  `lanes`: works on vectors
+    lane by lane.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Op:
     ends: bool = False
     barrier: bool = False
     leaves: bool = False
+    lanes: bool = False
 
     def __repr__(self) -> str:
         return self.name
@@ -59,11 +65,15 @@ def op(
     ends: bool = False,
     barrier: bool = False,
     leaves: bool = False,
+    lanes: bool | None = None,
 ) -> Op:
-    """Declare one row of the table."""
+    """Declare one row of the table.  What has a meaning has lanes, unless it says otherwise."""
     left, _, right = signature.partition("=")
     operands = tuple(part.strip() for part in right.split(",") if part.strip())
-    made = Op(name, left.strip(), operands, meaning, doc, commutes, effects, ends, barrier, leaves)
+    each = meaning is not None if lanes is None else lanes
+    made = Op(
+        name, left.strip(), operands, meaning, doc, commutes, effects, ends, barrier, leaves, each
+    )
     OPS[name] = made
     return made
 
@@ -101,8 +111,53 @@ def _ctz(t: Type, _: Type, x: int) -> int:
     return (x & -x).bit_length() - 1 if x else t.bits
 
 
+def _udiv2(t: Type, _: Type, high: int, low: int, y: int) -> int:
+    return (high << t.bits | low) // y if high < y else 0
+
+
+def _pdep(t: Type, _: Type, x: int, mask: int) -> int:
+    places = [place for place in range(t.bits) if mask >> place & 1]
+    return sum((x >> number & 1) << place for number, place in enumerate(places))
+
+
+def _pext(t: Type, _: Type, x: int, mask: int) -> int:
+    places = [place for place in range(t.bits) if mask >> place & 1]
+    return sum((x >> place & 1) << number for number, place in enumerate(places))
+
+
+CRC32C = 0x82F63B78
+"""The polynomial of CRC-32C, its bits in reverse."""
+
+
+def _crc32(t: Type, _: Type, data: int, crc: int) -> int:
+    crc ^= data
+    for _bit in range(t.bits):
+        crc = crc >> 1 ^ (CRC32C if crc & 1 else 0)
+    return crc
+
+
 def _bswap(t: Type, _: Type, x: int) -> int:
     return int.from_bytes(x.to_bytes(t.bytes, "little"), "big")
+
+
+def _umulh(t: Type, _: Type, x: int, y: int) -> int:
+    return x * y >> t.bits
+
+
+def _smulh(t: Type, _: Type, x: int, y: int) -> int:
+    return t.signed(x) * t.signed(y) >> t.bits
+
+
+def _held(value: int, low: int, high: int) -> int:
+    return max(low, min(high, value))
+
+
+def _sadds(t: Type, _: Type, x: int, y: int) -> int:
+    return _held(t.signed(x) + t.signed(y), -(t.mask >> 1) - 1, t.mask >> 1)
+
+
+def _ssubs(t: Type, _: Type, x: int, y: int) -> int:
+    return _held(t.signed(x) - t.signed(y), -(t.mask >> 1) - 1, t.mask >> 1)
 
 
 # fmt: off
@@ -132,14 +187,31 @@ SHL   = op("shl",  "T = T, T", lambda t, d, x, y: x << _shift_amount(t, y), "shi
 SHR   = op("shr",  "T = T, T", lambda t, d, x, y: x >> _shift_amount(t, y), "shift right, zeros in; amount modulo the width")
 SAR   = op("sar",  "T = T, T", _sar,  "shift right, sign in; amount modulo the width")
 ROTL  = op("rotl", "T = T, T", _rotl, "rotate left; amount modulo the width")
-UDIV  = op("udiv", "T = T, T", lambda t, d, x, y: x // y if y else 0, "unsigned quotient; 0 when dividing by 0")
-SDIV  = op("sdiv", "T = T, T", _sdiv, "signed quotient towards zero; 0 when dividing by 0, wraps on overflow")
-UREM  = op("urem", "T = T, T", lambda t, d, x, y: x % y if y else x, "unsigned remainder; the dividend when dividing by 0")
-SREM  = op("srem", "T = T, T", _srem, "signed remainder, sign of the dividend; the dividend when dividing by 0")
+UDIV  = op("udiv", "T = T, T", lambda t, d, x, y: x // y if y else 0, "unsigned quotient; 0 when dividing by 0", lanes=False)
+SDIV  = op("sdiv", "T = T, T", _sdiv, "signed quotient towards zero; 0 when dividing by 0, wraps on overflow", lanes=False)
+UREM  = op("urem", "T = T, T", lambda t, d, x, y: x % y if y else x, "unsigned remainder; the dividend when dividing by 0", lanes=False)
+SREM  = op("srem", "T = T, T", _srem, "signed remainder, sign of the dividend; the dividend when dividing by 0", lanes=False)
 CLZ   = op("clz",  "T = T", _clz,   "leading zeros; the width for 0")
 CTZ   = op("ctz",  "T = T", _ctz,   "trailing zeros; the width for 0")
 POPCNT = op("popcnt", "T = T", lambda t, d, x: x.bit_count(), "number of one bits")
+UDIV2 = op("udiv2", "i64 = i64, i64, i64", _udiv2, "unsigned quotient of the first two, high and low, by the third; 0 if it does not fit", lanes=False)
+PDEP  = op("pdep", "T = T, T", _pdep, "the low bits of the first at the places of the second's ones", lanes=False)
+PEXT  = op("pext", "T = T, T", _pext, "the first's bits at the places of the second's ones, gathered low", lanes=False)
+CRC32 = op("crc32", "i32 = T, i32", _crc32, "CRC-32C of the first, going on from the second", lanes=False)
 BSWAP = op("bswap", "T = T", _bswap, "bytes in reverse order")
+
+SMIN  = op("smin", "T = T, T", lambda t, d, x, y: min(t.signed(x), t.signed(y)), "the lesser, signed", commutes=True)
+SMAX  = op("smax", "T = T, T", lambda t, d, x, y: max(t.signed(x), t.signed(y)), "the greater, signed", commutes=True)
+UMIN  = op("umin", "T = T, T", lambda t, d, x, y: min(x, y), "the lower, unsigned", commutes=True)
+UMAX  = op("umax", "T = T, T", lambda t, d, x, y: max(x, y), "the higher, unsigned", commutes=True)
+IABS  = op("iabs", "T = T", lambda t, d, x: abs(t.signed(x)), "without its sign; the least number stays")
+SADDS = op("sadds", "T = T, T", _sadds, "signed sum, held at the ends of the range", commutes=True)
+UADDS = op("uadds", "T = T, T", lambda t, d, x, y: min(x + y, t.mask), "unsigned sum, held at the end of the range", commutes=True)
+SSUBS = op("ssubs", "T = T, T", _ssubs, "signed difference, held at the ends of the range")
+USUBS = op("usubs", "T = T, T", lambda t, d, x, y: max(x - y, 0), "unsigned difference, held at 0")
+UAVG  = op("uavg", "T = T, T", lambda t, d, x, y: x + y + 1 >> 1, "unsigned mean, rounded up", commutes=True)
+UMULH = op("umulh", "T = T, T", _umulh, "high half of the unsigned product", commutes=True)
+SMULH = op("smulh", "T = T, T", _smulh, "high half of the signed product", commutes=True)
 
 EQ    = op("eq",  "i1 = T, T", lambda t, d, x, y: x == y, "equal", commutes=True)
 NE    = op("ne",  "i1 = T, T", lambda t, d, x, y: x != y, "not equal", commutes=True)
@@ -147,12 +219,12 @@ ULT   = op("ult", "i1 = T, T", lambda t, d, x, y: x < y,  "below, unsigned")
 ULE   = op("ule", "i1 = T, T", lambda t, d, x, y: x <= y, "below or equal, unsigned")
 SLT   = op("slt", "i1 = T, T", lambda t, d, x, y: t.signed(x) < t.signed(y),  "less, signed")
 SLE   = op("sle", "i1 = T, T", lambda t, d, x, y: t.signed(x) <= t.signed(y), "less or equal, signed")
-SELECT = op("select", "T = i1, T, T", None, "the second if the first is set, else the third")
+SELECT = op("select", "T = i1, T, T", None, "the second if the first is set, else the third", lanes=True)
 
 ZEXT  = op("zext",  "T = B", lambda t, d, x: x, "widen with zeros")
 SEXT  = op("sext",  "T = B", lambda t, d, x: t.signed(x), "widen with the sign")
 TRUNC = op("trunc", "T = B", lambda t, d, x: x, "keep the low bits")
-BITCAST = op("bitcast", "T = B", lambda t, d, x: x, "the same bits as another type of the width")
+BITCAST = op("bitcast", "T = B", lambda t, d, x: x, "the same bits as another type of the width", lanes=False)
 
 FADD  = op("fadd",  "T = T, T", floats.add, "sum, rounded as the FP environment says", commutes=True)
 FSUB  = op("fsub",  "T = T, T", floats.sub, "difference, rounded")
@@ -174,6 +246,21 @@ FRINT = op("frint", "T = T", floats.round_to_integral, "to an integral float, ro
 SITOF = op("sitof", "T = B", floats.from_signed, "signed integer to float, rounded")
 UITOF = op("uitof", "T = B", floats.from_unsigned, "unsigned integer to float, rounded")
 
+SPLAT   = op("splat",   "T = B",    None, "a vector with that number in every lane")
+EXTRACT = op("extract", "T = B",    None, "one lane of a vector, by its number")
+INSERT  = op("insert",  "T = T, B", None, "the vector with another value in one lane, by its number")
+SHUFFLE = op("shuffle", "T = B, B", None, "a vector of lanes of two vectors, numbered through from the first to the second")
+SIMD    = op("simd",    "T = *",    None, "what one vector instruction does, as tcg/simd.py says")
+SIMDF   = op("simdf",   "T = *",    None, "the same with floats; raises all flags, and the first NaN comes back", effects=True)
+FPGET   = op("fpget",   "i32 =",    None, "the FP environment as MXCSR has it, without its masks", effects=True, barrier=True)
+FPPUT   = op("fpput",   "= i32",    None, "replace the FP environment by what MXCSR says, but for its masks", effects=True, barrier=True)
+FTOINT  = op("ftoint",  "T = f80",  None, "an f80 to a signed integer, rounded as its environment says; what does not fit gives the least")
+FTOCUT  = op("ftocut",  "T = f80",  None, "an f80 to a signed integer, towards zero; what does not fit gives the least")
+FMATH   = op("fmath",   "T = *",    None, "a function of f80 numbers, as tcg/fmath.py says")
+FMATHCC = op("fmathcc", "i32 = f80", None, "the condition codes that the `fmath` which gave this value left")
+F80FLAGS = op("f80flags", "i32 =",  None, "the sticky flags of f80 operations, with 2 for denormal operands", barrier=True)
+F80SET  = op("f80set",  "= i32",    None, "set the sticky flags of f80 operations", effects=True, barrier=True)
+F80CONTROL = op("f80control", "= i32", None, "round f80 as x87's control word says: bits 8 and 9 precision, 10 and 11 mode", effects=True, barrier=True)
 FPFLAGS = op("fpflags", "i32 =",  None, "the sticky flags of the FP environment: 1 invalid, 4 divide by zero, 8 overflow, 16 underflow, 32 inexact", effects=True, barrier=True)
 FPSET   = op("fpset",   "= i32",  None, "set the sticky flags of the FP environment", effects=True, barrier=True)
 FPROUND = op("fpround", "= i32",  None, "set the rounding mode: 0 nearest even, 1 down, 2 up, 3 towards zero", effects=True, barrier=True)
@@ -198,3 +285,21 @@ FLOAT_OPS = frozenset(
     row for row in OPS.values() if getattr(row.meaning, "__module__", "") == floats.__name__
 )
 """Ops that run in the FP environment: their meanings take it, and they are never folded."""
+
+RAISING_FLAGS = FLOAT_OPS | {FTOINT, FTOCUT, FMATH}
+"""Ops that are done for the sticky flags they set, where somebody looks at those."""
+
+
+def lanewise(meaning: Meaning) -> Meaning:
+    """The meaning on vectors of what is a meaning on their lanes.
+
+    An i1 beside vectors, as select may have, counts for all lanes; so does the FP environment.
+    """
+
+    def each(t: Type, d: Type, *values: Any) -> int:
+        assert d.lane is not None
+        assert t.lane is not None
+        split = [t.split(v) if isinstance(v, int) else [v] * t.lanes for v in values]
+        return d.join(int(meaning(t.lane, d.lane, *lanes)) for lanes in zip(*split, strict=True))
+
+    return each

@@ -30,17 +30,13 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class File:
-    """A register file: equally typed slots in a row, which a value may index."""
+    """A register file: equally typed slots, `stride` bytes apart, which a value may index."""
 
     name: str
     type: Type
     offset: int
     slots: tuple[Slot, ...]
-
-    @property
-    def stride(self) -> int:
-        """Bytes from one register to the next."""
-        return self.type.bytes
+    stride: int
 
     def __repr__(self) -> str:
         return self.name
@@ -57,9 +53,9 @@ class StateLayout:
             self.slot(name, type_)
 
     def _place(self, type_: Type, count: int) -> int:
-        align = min(type_.bytes, 16)
+        align = min(type_.stride, 16)
         offset = -(-self.size // align) * align
-        self.size = offset + type_.bytes * count
+        self.size = offset + type_.stride * count
         return offset
 
     def _add(self, slot: Slot) -> Slot:
@@ -77,9 +73,21 @@ class StateLayout:
         listed = tuple(names)
         offset = self._place(type_, len(listed))
         slots = tuple(
-            self._add(Slot(one, type_, offset + i * type_.bytes)) for i, one in enumerate(listed)
+            self._add(Slot(one, type_, offset + i * type_.stride)) for i, one in enumerate(listed)
         )
-        self.files[name] = made = File(name, type_, offset, slots)
+        self.files[name] = made = File(name, type_, offset, slots, type_.stride)
+        return made
+
+    def overlay(self, name: str, type_: Type, file: File, byte: int, names: Iterable[str]) -> File:
+        """A file that lies in the registers of another one, from that byte of each on.
+
+        No function may use both: nothing else knows that writing one changes the other.
+        """
+        slots = tuple(
+            self._add(Slot(one, type_, under.offset + byte))
+            for one, under in zip(names, file.slots, strict=True)
+        )
+        self.files[name] = made = File(name, type_, slots[0].offset, slots, file.stride)
         return made
 
     def __iter__(self) -> Iterator[Slot]:
@@ -92,10 +100,8 @@ class Reason(IntEnum):
     NONE = 0
     UNTRANSLATED = 1
     """A head without a body was entered: exit_rec is the head."""
-    LINK = 2
-    """A record whose link is not set yet was followed: exit_rec is that record."""
     LOOKUP = 3
-    """An indirect branch missed the jump cache: exit_pc is its target."""
+    """A branch leads to a place that has no head yet: exit_pc is its target."""
     HOT = 4
     """A counting head reached zero: exit_rec is the head."""
     EVENT = 5
@@ -136,11 +142,15 @@ HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("depth", I64),
     ("host_stack", I64),
     ("page_access", I64),
+    ("x87_control", I32),
+    ("x87_status", I32),
     ("write_retries", I64),
 )
 """The fields at the start of every env.  `current_rec`: the record whose memory access runs
 (handlers), zero while a region runs; `current_pc`: the guest pc of the access that runs in a region
 compiled in exact mode.  `mxcsr` is the guest's FP environment while the guest does not run.
+`x87_control`: the control word under which guest code runs, all exceptions masked; `x87_status`:
+the sticky flags of f80 operations, less those that the host's register has.
 `page_flags`, `page_access`: host addresses of tables with a byte a page, what the engine notes and
 what the guest may do (PROT_*).  `host_stack`: where leaving guest code goes back to.
 """
@@ -165,13 +175,21 @@ def new_layout() -> StateLayout:
 
 
 class Record:
-    """Offsets in a record: one decoded guest instruction, the operands of its handler."""
+    """Offsets in a record: one decoded guest instruction, the operands of its handler.
+
+    The link of a static branch is an address, or `unset_link(pc)` as long as nobody has taken it.
+    """
 
     SIZE = 32
     HANDLER = 0
     OPERANDS = 8
     OPERANDS_END = 24
     LINK = 24
+
+
+def unset_link(pc: int) -> int:
+    """What a link holds that is to lead to `pc`: an odd number, which no address of code is."""
+    return (pc << 1 | 1) & (1 << 64) - 1
 
 
 class Head:
@@ -184,6 +202,9 @@ class Head:
     COUNTER = 24
     FLAGS = 28
 
+
+GUEST_ADDRESS_MASK = (1 << 46) - 1
+"""What is taken of a 64-bit guest's address of data: so much is reserved on the host."""
 
 JUMP_CACHE_BITS = 14
 """The jump cache holds 2**14 head addresses, indexed by (pc >> frontend shift) & mask."""

@@ -26,11 +26,12 @@ from tcg import ops
 from tcg.build import Builder
 from tcg.bulk import Bulk
 from tcg.fields import Decisions, FieldExpr
+from tcg.fmath import FUNCTIONS
 from tcg.frontend import GuestException
 from tcg.ir import LOCAL_OFFSET, Access, Block, Function, Helper, Value, is_local
 from tcg.ops import Op
 from tcg.state import Slot, StateLayout
-from tcg.types import I1, I32, TYPE_BY_NAME, VOID, Type
+from tcg.types import I1, I32, TYPE_BY_NAME, VOID, Type, with_lanes_of
 
 SMALL = 1024
 """Integers below this size are printed in decimal, others in hexadecimal."""
@@ -174,6 +175,19 @@ def _exception(code: int) -> str:
     return GuestException(code).name if code in set(GuestException) else str(code)
 
 
+def _lane_number(inst: Value, operands: list[str]) -> str:
+    return ", ".join((*operands, str(inst.imm)))
+
+
+def _shuffle(inst: Value, operands: list[str]) -> str:
+    return ", ".join((*operands, *map(str, inst.imm)))
+
+
+def _simd(inst: Value, operands: list[str]) -> str:
+    row, imm = inst.imm
+    return ", ".join((row.name, *operands, *([str(imm)] if imm else [])))
+
+
 _OPERANDS: dict[Op, Callable[[Value, list[str]], str]] = {
     ops.FIELD: lambda inst, _: _number(inst.imm),
     ops.GET: lambda inst, _: _slot(inst.imm),
@@ -184,6 +198,12 @@ _OPERANDS: dict[Op, Callable[[Value, list[str]], str]] = {
     ops.PUTF: lambda inst, operands: f"{_field_register(inst)}, {operands[0]}",
     ops.CALL: lambda inst, operands: ", ".join((inst.imm.name, *operands)),
     ops.BULK: lambda inst, operands: ", ".join((str(inst.imm), *operands)),
+    ops.FMATH: lambda inst, operands: ", ".join((str(inst.imm), *operands)),
+    ops.EXTRACT: _lane_number,
+    ops.INSERT: _lane_number,
+    ops.SHUFFLE: _shuffle,
+    ops.SIMD: _simd,
+    ops.SIMDF: _simd,
     ops.POLL: lambda inst, _: ", ".join((_number(inst.imm[0]), *map(_slot, inst.imm[1]))),
     ops.BR: lambda inst, _: str(inst.imm),
     ops.CBR: _cbr,
@@ -293,6 +313,8 @@ class _Reader:
         type_ = TYPE_BY_NAME.get(op.result or "void")
         if op.result == "T":
             type_ = TYPE_BY_NAME.get(parts[0] if parts else "")
+        elif op.lanes and type_ is not None and parts:
+            type_ = with_lanes_of(type_, TYPE_BY_NAME.get(parts[0], type_))
         if type_ is None:
             raise TextError(f"line {spelled.line}: {op_name} needs a type, as in {op_name}.i32")
         value = self.b.emit(op, type_)
@@ -407,6 +429,33 @@ def _read_bulk(r: _Reader, line: _Line) -> None:
     line.value.args = r.args(line, line.items[1:])
 
 
+def _read_lane_number(r: _Reader, line: _Line) -> None:
+    *items, number = line.items
+    line.value.imm = r.number(number)
+    line.value.args = r.args(line, items)
+
+
+def _read_shuffle(r: _Reader, line: _Line) -> None:
+    first, second, *numbers = line.items
+    line.value.args = r.args(line, [first, second])
+    line.value.imm = tuple(r.number(number) for number in numbers)
+
+
+def _read_simd(r: _Reader, line: _Line) -> None:
+    from tcg.simd import SIMD
+
+    name, *items = line.items
+    row = SIMD[_word(name)]
+    count = len(row.operands)
+    line.value.args = r.args(line, items[:count])
+    line.value.imm = (row, r.number(items[count]) if items[count:] else 0)
+
+
+def _read_fmath(r: _Reader, line: _Line) -> None:
+    line.value.imm = FUNCTIONS[_word(line.items[0])]
+    line.value.args = r.args(line, line.items[1:])
+
+
 def _read_br(_: _Reader, line: _Line) -> None:
     line.value.imm = _word(line.items[0])
 
@@ -459,7 +508,13 @@ _READ: dict[Op, Callable[[_Reader, _Line], None]] = {
     **dict.fromkeys((ops.LOAD, ops.STORE, ops.CAS, ops.RMW), _read_access),
     ops.CALL: _read_call,
     ops.BULK: _read_bulk,
+    ops.FMATH: _read_fmath,
     ops.POLL: _read_poll,
+    ops.EXTRACT: _read_lane_number,
+    ops.INSERT: _read_lane_number,
+    ops.SHUFFLE: _read_shuffle,
+    ops.SIMD: _read_simd,
+    ops.SIMDF: _read_simd,
     ops.BR: _read_br,
     ops.CBR: _read_cbr,
     ops.GOTO: _read_goto,

@@ -11,15 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
+from backend.llvm import simd
 from backend.llvm.idioms import VECTOR, bulk_function
+from backend.llvm import extended
+from backend.llvm.extended import is_extended, lower_extended, store_converted, stored_at_once
 from tcg import ops
+from tcg.floats import MXCSR_ENVIRONMENT
 from tcg.ir import Access, Block, Function, Helper, Value, is_local
 from tcg.ops import Op
 from tcg.passes.graph import reverse_postorder
-from tcg.state import HEADER, JUMP_CACHE_BITS, Head, Slot
-from tcg.types import I1, I8, I32, I64, VOID, Type
+from tcg.state import GUEST_ADDRESS_MASK, HEADER, JUMP_CACHE_BITS, Head, Slot
+from tcg.types import I1, I8, I32, I64, V128, V256, VECTORS, VOID, Type
 
-LLVM_TYPES = {"f32": "float", "f64": "double", "f80": "x86_fp80", "v128": "<16 x i8>"}
+LLVM_TYPES = {
+    "f32": "float", "f64": "double", "f80": "x86_fp80", "v128": "<16 x i8>", "v256": "<32 x i8>",
+}  # fmt: skip
+LLVM_TYPES.update(
+    (t.name, f"<{t.lanes} x {LLVM_TYPES.get(str(t.lane), t.lane)}>") for t in VECTORS
+)
 
 GUEST = ", !alias.scope !1, !noalias !2"
 STATE = ", !alias.scope !2, !noalias !1"
@@ -33,6 +42,10 @@ METADATA = """
 !6 = !{!"branch_weights", i32 1, i32 2000}
 !7 = !{i8 0, i8 2}
 """
+MAX_DISPLACEMENT = 1 << 15
+"""What may be added to an address already cut to size.  The guard beside the guest's memory is
+larger, and no guest has anything in the first or last so many bytes of its address space."""
+
 SIGNATURE = "ptr noalias %env, ptr %rec, ptr %base"
 ATTRIBUTES = "nounwind"
 
@@ -43,7 +56,7 @@ SIMPLE: dict[Op, str] = {
     ops.EQ: "icmp eq {a} {0}, {1}", ops.NE: "icmp ne {a} {0}, {1}",
     ops.ULT: "icmp ult {a} {0}, {1}", ops.ULE: "icmp ule {a} {0}, {1}",
     ops.SLT: "icmp slt {a} {0}, {1}", ops.SLE: "icmp sle {a} {0}, {1}",
-    ops.SELECT: "select i1 {0}, {t} {1}, {t} {2}",
+    ops.SELECT: "select {a} {0}, {t} {1}, {t} {2}",
     ops.ZEXT: "zext {a} {0} to {t}", ops.SEXT: "sext {a} {0} to {t}",
     ops.TRUNC: "trunc {a} {0} to {t}", ops.BITCAST: "bitcast {a} {0} to {t}",
     ops.FADD: "fadd {t} {0}, {1}", ops.FSUB: "fsub {t} {0}, {1}", ops.FMUL: "fmul {t} {0}, {1}",
@@ -56,15 +69,24 @@ SIMPLE: dict[Op, str] = {
 """Operations that are one LLVM instruction: {t} result type, {a} type of the first operand."""
 
 INTRINSICS: dict[Op, str] = {
-    ops.POPCNT: "{t} @llvm.ctpop.{t}({t} {0})", ops.BSWAP: "{t} @llvm.bswap.{t}({t} {0})",
-    ops.CLZ: "{t} @llvm.ctlz.{t}({t} {0}, i1 false)",
-    ops.CTZ: "{t} @llvm.cttz.{t}({t} {0}, i1 false)",
-    ops.ROTL: "{t} @llvm.fshl.{t}({t} {0}, {t} {0}, {t} {1})",
+    ops.POPCNT: "{t} @llvm.ctpop.{n}({t} {0})", ops.BSWAP: "{t} @llvm.bswap.{n}({t} {0})",
+    ops.CLZ: "{t} @llvm.ctlz.{n}({t} {0}, i1 false)",
+    ops.CTZ: "{t} @llvm.cttz.{n}({t} {0}, i1 false)",
+    ops.ROTL: "{t} @llvm.fshl.{n}({t} {0}, {t} {0}, {t} {1})",
+    ops.SMIN: "{t} @llvm.smin.{n}({t} {0}, {t} {1})",
+    ops.SMAX: "{t} @llvm.smax.{n}({t} {0}, {t} {1})",
+    ops.UMIN: "{t} @llvm.umin.{n}({t} {0}, {t} {1})",
+    ops.UMAX: "{t} @llvm.umax.{n}({t} {0}, {t} {1})",
+    ops.IABS: "{t} @llvm.abs.{n}({t} {0}, i1 false)",
+    ops.SADDS: "{t} @llvm.sadd.sat.{n}({t} {0}, {t} {1})",
+    ops.UADDS: "{t} @llvm.uadd.sat.{n}({t} {0}, {t} {1})",
+    ops.SSUBS: "{t} @llvm.ssub.sat.{n}({t} {0}, {t} {1})",
+    ops.USUBS: "{t} @llvm.usub.sat.{n}({t} {0}, {t} {1})",
     ops.FMA: "{t} @llvm.fma.{n}({t} {0}, {t} {1}, {t} {2})",
     ops.FSQRT: "{t} @llvm.sqrt.{n}({t} {0})", ops.FABS: "{t} @llvm.fabs.{n}({t} {0})",
     ops.FRINT: "{t} @llvm.rint.{n}({t} {0})",
-    ops.FTOSI: "{t} @llvm.fptosi.sat.{t}.{m}({a} {0})",
-    ops.FTOUI: "{t} @llvm.fptoui.sat.{t}.{m}({a} {0})",
+    ops.FTOSI: "{t} @llvm.fptosi.sat.{n}.{m}({a} {0})",
+    ops.FTOUI: "{t} @llvm.fptoui.sat.{n}.{m}({a} {0})",
 }
 """Operations that are one LLVM intrinsic: {n} result type's, {m} operand type's mangled name."""
 # fmt: on
@@ -88,9 +110,19 @@ def constant(type_: Type, bits: int) -> str:
     """A constant as LLVM text; floats go through their bit pattern, so that NaNs survive."""
     if type_ is I1:
         return "true" if bits else "false"
-    if type_.is_float:
-        return f"bitcast (i{type_.bits} {bits} to {llvm_type(type_)})"
+    if type_.is_float or is_vector(type_):
+        return f"bitcast (i{type_.bits} {bits} to {llvm_type(type_)})" if bits else "zeroinitializer"
     return str(type_.signed(bits))
+
+
+def is_vector(type_: Type) -> bool:
+    """The type is a vector, with lanes or without."""
+    return type_.lane is not None or type_ is V128 or type_ is V256
+
+
+def _first_type(text: str) -> str:
+    """The type that stands before a value."""
+    return text[: text.index(">") + 1] if text[0] == "<" else text.split()[0]
 
 
 class Declarations:
@@ -103,7 +135,7 @@ class Declarations:
     def intrinsic(self, call: str) -> None:
         """Note the intrinsic that `T @llvm.name(T x, ...)` calls."""
         head, _, arguments = call.partition("(")
-        types = ", ".join(part.split()[0] for part in arguments.rstrip(")").split(", "))
+        types = ", ".join(_first_type(part) for part in arguments.rstrip(")").split(", "))
         self.lines[f"declare {head}({types})"] = None
 
     def external(self, symbol: str) -> str:
@@ -123,6 +155,8 @@ class Lowering:
         self.names: dict[Value, str] = {}
         self.counter = count()
         self.locals: dict[str, str] = {}
+        self.status: dict[Value, str] = {}
+        self.stored_at_once = stored_at_once(function)
         self.raised: list[Value] = []
         """What may have set sticky flags in this block since they were last looked at."""
 
@@ -168,7 +202,10 @@ class Lowering:
 
     def lower(self, inst: Value) -> None:
         """Lower one operation."""
-        if inst.op in RAISING:
+        if is_extended(inst):
+            if lower_extended(self, inst):
+                return
+        elif inst.op in RAISING:
             self.raised.append(inst)
         simple = SIMPLE.get(inst.op)
         if simple is not None:
@@ -193,14 +230,17 @@ class Lowering:
 
     def lower_shift(self, inst: Value) -> None:
         """Shifts count modulo the width."""
-        amount = inst.args[1]
-        width = inst.type.bits - 1
+        amount, type_ = inst.args[1], inst.type
+        width = type_.bits - 1
+        if type_.lane is not None:
+            width = type_.join([type_.lane.bits - 1] * type_.lanes)
+        t = llvm_type(type_)
         if amount.op is ops.CONST:
-            text = str(amount.imm & width)
+            text = constant(type_, amount.imm & width)
         else:
-            text = self.temp(f"and {inst.type} {self.operand(amount)}, {width}")
+            text = self.temp(f"and {t} {self.operand(amount)}, {constant(type_, width)}")
         value = self.operand(inst.args[0])
-        self.names[inst] = self.temp(f"{SHIFTS[inst.op]} {inst.type} {value}, {text}")
+        self.names[inst] = self.temp(f"{SHIFTS[inst.op]} {t} {value}, {text}")
 
     def lower_division(self, inst: Value) -> None:
         """Division by zero and the overflow of MIN / -1 have the results the op table says."""
@@ -222,6 +262,137 @@ class Lowering:
             result = self.temp(f"select i1 {minus_one}, {t} {negated}, {t} {result}")
         at_zero = x if inst.op in (ops.UREM, ops.SREM) else "0"
         self.names[inst] = self.temp(f"select i1 {zero}, {t} {at_zero}, {t} {result}")
+
+    def lower_udiv2(self, inst: Value) -> None:
+        """The host's own division of two words, kept from what would trap."""
+        high, low, divisor = map(self.operand, inst.args)
+        fits = self.temp(f"icmp ult i64 {high}, {divisor}")
+        high = self.temp(f"select i1 {fits}, i64 {high}, i64 0")
+        low = self.temp(f"select i1 {fits}, i64 {low}, i64 0")
+        divisor = self.temp(f"select i1 {fits}, i64 {divisor}, i64 1")
+        pair = self.temp(
+            'call { i64, i64 } asm "divq $4", "={ax},={dx},{ax},{dx},r,~{flags}"'
+            f"(i64 {low}, i64 {high}, i64 {divisor})"
+        )
+        self.names[inst] = self.temp(f"extractvalue {{ i64, i64 }} {pair}, 0")
+
+    def lower_places(self, inst: Value) -> None:
+        """pdep and pext: the host's instructions of that name."""
+        t = inst.type
+        x, mask = map(self.operand, inst.args)
+        call = f"{t} @llvm.x86.bmi.{inst.op}.{t.bits}({t} {x}, {t} {mask})"
+        self.declarations.intrinsic(call)
+        self.names[inst] = self.temp(f"call {call}")
+
+    lower_pdep = lower_pext = lower_places
+
+    def lower_crc32(self, inst: Value) -> None:
+        """The host's instruction of that name; eight bytes have one with a wide result."""
+        data, crc = map(self.operand, inst.args)
+        t = inst.args[0].type
+        r = "i64" if t is I64 else "i32"
+        if t is I64:
+            crc = self.temp(f"zext i32 {crc} to i64")
+        call = f"{r} @llvm.x86.sse42.crc32.{r[1:]}.{t.bits}({r} {crc}, {t} {data})"
+        self.declarations.intrinsic(call)
+        result = self.temp(f"call {call}")
+        self.names[inst] = self.temp(f"trunc i64 {result} to i32") if t is I64 else result
+
+    def _widened(self, inst: Value, extension: str) -> tuple[str, str, list[str]]:
+        """The type of twice the width, and both operands in it."""
+        type_ = inst.type
+        lane = type_ if type_.lane is None else type_.lane
+        wide = f"i{2 * lane.bits}"
+        t = wide if type_.lane is None else f"<{type_.lanes} x {wide}>"
+        operands = [
+            self.temp(f"{extension} {llvm_type(type_)} {self.operand(a)} to {t}") for a in inst.args
+        ]
+        return t, wide, operands
+
+    def _narrowed(self, inst: Value, t: str, wide: str, text: str, shift: int) -> None:
+        lanes = inst.type.lanes
+        amount = str(shift)
+        if inst.type.lane is not None:
+            amount = "<" + ", ".join([f"{wide} {shift}"] * lanes) + ">"
+        shifted = self.temp(f"lshr {t} {text}, {amount}")
+        self.names[inst] = self.temp(f"trunc {t} {shifted} to {llvm_type(inst.type)}")
+
+    def lower_high(self, inst: Value) -> None:
+        """The high half of a product."""
+        t, wide, (x, y) = self._widened(inst, "sext" if inst.op is ops.SMULH else "zext")
+        product = self.temp(f"mul {t} {x}, {y}")
+        self._narrowed(inst, t, wide, product, int(wide[1:]) // 2)
+
+    def lower_uavg(self, inst: Value) -> None:
+        """The mean, rounded up."""
+        t, wide, (x, y) = self._widened(inst, "zext")
+        total = self.temp(f"add {t} {x}, {y}")
+        one = "1"
+        if inst.type.lane is not None:
+            one = "<" + ", ".join([f"{wide} 1"] * inst.type.lanes) + ">"
+        self._narrowed(inst, t, wide, self.temp(f"add {t} {total}, {one}"), 1)
+
+    # -- vectors ---------------------------------------------------------------------------
+
+    def lower_splat(self, inst: Value) -> None:
+        """The same in every lane."""
+        t, lane = llvm_type(inst.type), llvm_type(inst.args[0].type)
+        first = self.temp(f"insertelement {t} poison, {lane} {self.operand(inst.args[0])}, i32 0")
+        zeros = f"<{inst.type.lanes} x i32> zeroinitializer"
+        self.names[inst] = self.temp(f"shufflevector {t} {first}, {t} poison, {zeros}")
+
+    def lower_extract(self, inst: Value) -> None:
+        """One lane."""
+        t = llvm_type(inst.args[0].type)
+        self.names[inst] = self.temp(
+            f"extractelement {t} {self.operand(inst.args[0])}, i32 {inst.imm}"
+        )
+
+    def lower_insert(self, inst: Value) -> None:
+        """Another value in one lane."""
+        whole, lane = map(self.operand, inst.args)
+        t, one = llvm_type(inst.type), llvm_type(inst.args[1].type)
+        self.names[inst] = self.temp(f"insertelement {t} {whole}, {one} {lane}, i32 {inst.imm}")
+
+    def lower_shuffle(self, inst: Value) -> None:
+        """Lanes of two vectors."""
+        first, second = map(self.operand, inst.args)
+        t = llvm_type(inst.args[0].type)
+        numbers = ", ".join(f"i32 {number}" for number in inst.imm)
+        self.names[inst] = self.temp(
+            f"shufflevector {t} {first}, {t} {second}, <{len(inst.imm)} x i32> <{numbers}>"
+        )
+
+    def _as(self, text: str, have: str, want: str) -> str:
+        return text if have == want else self.temp(f"bitcast {have} {text} to {want}")
+
+    def lower_simd(self, inst: Value) -> None:
+        """One vector instruction: an intrinsic, or assembly."""
+        row, imm = inst.imm
+        declaration = simd.INTRINSICS.get(row.name)
+        if declaration is None:
+            self._assembly(inst)
+            return
+        self.declarations.lines[f"declare {declaration.replace(' imm', ' immarg')}"] = None
+        result, _, rest = declaration.partition(" @")
+        given = [
+            f"{want} {self._as(self.operand(arg), llvm_type(arg.type), want)}"
+            for arg, want in zip(inst.args, simd.parameters(declaration), strict=True)
+        ]
+        if declaration.endswith(" imm)"):
+            given.append(f"i8 {imm}")
+        call = f"call {result} @{rest.partition('(')[0]}({', '.join(given)})"
+        self.names[inst] = self._as(self.temp(call), result, llvm_type(inst.type))
+
+    def _assembly(self, inst: Value) -> None:
+        row, imm = inst.imm
+        template, constraints = simd.assembly(row, imm)
+        given = ", ".join(f"{llvm_type(a.type)} {self.operand(a)}" for a in inst.args)
+        t = "i8" if inst.type is I1 else llvm_type(inst.type)
+        made = self.temp(f'call {t} asm sideeffect "{template}", "{constraints}"({given})')
+        self.names[inst] = self.temp(f"trunc i8 {made} to i1") if inst.type is I1 else made
+
+    lower_simdf = lower_simd
 
     # -- guest state -----------------------------------------------------------------------
 
@@ -300,11 +471,21 @@ class Lowering:
         """Emit what makes the place of a fault known."""
 
     def guest_pointer(self, address: Value) -> str:
-        """The host pointer of a guest address; addresses below 64 bits wrap by their type."""
-        text = self.operand(address)
+        """The host pointer of a guest address; addresses below 64 bits wrap by their type.
+
+        Those of 64 bits are cut to what is reserved for the guest.  A small displacement is added
+        after that: where it leads out of the guest's memory, it leads to the guard beside it.
+        """
+        start, displacement = split_displacement(address)
+        text = self.operand(start)
         if address.type.bits < 64:
             text = self.temp(f"zext {address.type} {text} to i64")
-        return self.temp(f"getelementptr i8, ptr %base, i64 {text}")
+        else:
+            text = self.temp(f"and i64 {text}, {GUEST_ADDRESS_MASK}")
+        pointer = self.temp(f"getelementptr i8, ptr %base, i64 {text}")
+        if displacement:
+            pointer = self.temp(f"getelementptr i8, ptr {pointer}, i64 {displacement}")
+        return pointer
 
     def swapped(self, access: Access, text: str) -> str:
         """The value in the other byte order, if the access asks for it."""
@@ -320,10 +501,13 @@ class Lowering:
     def lower_load(self, inst: Value) -> None:
         """Read guest memory."""
         access: Access = inst.imm
-        t = f"i{access.type.bits}"
+        t = llvm_type(access.type) if is_vector(access.type) else f"i{access.type.bits}"
         self.before_access()
         pointer = self.guest_pointer(inst.args[0])
         raw = self.temp(f"load{self.volatile} {t}, ptr {pointer}, align 1{GUEST}")
+        if is_vector(access.type):
+            self.names[inst] = raw
+            return
         raw = self.swapped(Access(I8 if access.type is I8 else _plain(access), access.order), raw)
         if access.type.is_float:
             raw = self.temp(f"bitcast {t} {raw} to {llvm_type(access.type)}")
@@ -332,9 +516,14 @@ class Lowering:
     def lower_store(self, inst: Value) -> None:
         """Write guest memory."""
         access: Access = inst.imm
-        text = self.operand(inst.args[1])
+        value = inst.args[1]
+        if value in self.stored_at_once:
+            self.before_access()
+            store_converted(self, value, self.guest_pointer(inst.args[0]))
+            return
+        text = self.operand(value)
         t = f"i{access.type.bits}"
-        if access.order == "le" and access.type.is_float:
+        if is_vector(access.type) or (access.order == "le" and access.type.is_float):
             t = llvm_type(access.type)
         text = self.swapped(access, text)
         self.before_access()
@@ -393,6 +582,15 @@ class Lowering:
         kept = self.temp(f"and i32 {old}, {keep}")
         self.line(f"store i32 {self.temp(f'or i32 {kept}, {text}')}, ptr {pointer}")
         self.line(f"call void @llvm.x86.sse.ldmxcsr(ptr {pointer})")
+
+    def lower_fpget(self, inst: Value) -> None:
+        """Read MXCSR, less the masks of exceptions."""
+        self.names[inst] = self.temp(f"and i32 {self._mxcsr()[1]}, {MXCSR_ENVIRONMENT}")
+
+    def lower_fpput(self, inst: Value) -> None:
+        """Replace MXCSR; exceptions stay masked."""
+        made = self.temp(f"and i32 {self.operand(inst.args[0])}, {MXCSR_ENVIRONMENT}")
+        self._set_mxcsr(~MXCSR_ENVIRONMENT, made)
 
     def lower_fpflags(self, inst: Value) -> None:
         """Read the sticky flags: bits 0 to 5 of MXCSR less the denormal flag."""
@@ -464,6 +662,10 @@ class Lowering:
         """An operation that this kind of code cannot contain."""
         raise ValueError(f"{inst!r} in a {self.function.kind}")
 
+    lower_fmath, lower_fmathcc = extended.lower_fmath, extended.lower_fmathcc
+    lower_f80flags, lower_f80set = extended.lower_f80flags, extended.lower_f80set
+    lower_f80control = extended.lower_f80control
+
     lower_field = lower_getf = lower_putf = lower_never
     lower_goto = lower_jump = lower_raise = lower_ask = lower_next = lower_never
 
@@ -507,7 +709,19 @@ class Lowering:
             self.line(f"store ptr {head}, ptr {note}")
         self.tail_call(head)
         self.label(miss_label)
-        self.leave(3, exit_pc=wide)
+        self.set_header("exit_pc", wide)
+        self.declarations.lines[f"declare dso_local tailcc void @h_lookup({SIGNATURE})"] = None
+        self.line("musttail call tailcc void @h_lookup(ptr %env, ptr %rec, ptr %base)")
+        self.line("ret void")
+
+
+def split_displacement(address: Value) -> tuple[Value, int]:
+    """An address as another one plus a small number, so that several share the former."""
+    if address.op is ops.ADD and address.args[1].op is ops.CONST:
+        displacement = address.type.signed(address.args[1].imm)
+        if abs(displacement) <= MAX_DISPLACEMENT:
+            return address.args[0], displacement
+    return address, 0
 
 
 _MXCSR = Slot("mxcsr", I32, -1)
@@ -521,6 +735,7 @@ def _plain(access: Access) -> Type:
 LOWERED: dict[Op, Callable[[Lowering, Value], None]] = {
     **dict.fromkeys(SHIFTS, lambda low, inst: low.lower_shift(inst)),
     **dict.fromkeys(DIVISIONS, lambda low, inst: low.lower_division(inst)),
+    **dict.fromkeys((ops.SMULH, ops.UMULH), lambda low, inst: low.lower_high(inst)),
 }
 
 

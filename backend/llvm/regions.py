@@ -16,6 +16,7 @@ from typing import Any
 
 from backend.llvm.blob import head_symbol
 from backend.llvm.compilation import compile_module
+from backend.llvm.extended import is_extended
 from backend.llvm.llvmlite_api import Listing, Options
 from backend.llvm.lower import (
     ATTRIBUTES,
@@ -35,7 +36,7 @@ from tcg.passes import optimize
 from tcg.passes.idioms import idioms
 from tcg.region import ENTRY, RegionBlock, build_region
 from tcg.state import Reason, Slot
-from tcg.types import I1, I8, I64, Type
+from tcg.types import F80, I1, I8, I64, Type
 
 PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 """What LLVM does before it selects instructions: an eighth of the time that its O2 pipeline takes,
@@ -172,7 +173,7 @@ class RegionLowering(Lowering):
     def _give_homes_to_floats(self) -> None:
         """Have all floats of the region known from its start, so that each can be pinned."""
         for inst in self.function.insts():
-            if inst.op in (ops.GET, ops.PUT) and inst.imm.type.is_float:
+            if inst.op in (ops.GET, ops.PUT) and _is_pinned(inst.imm.type):
                 slot = inst.imm
                 if not is_local(slot) and slot not in self.in_memory:
                     self.slot_pointer(slot)
@@ -186,7 +187,7 @@ class RegionLowering(Lowering):
         keeps in order with the other things that have effects.
         """
         for slot, home in list(self.homes.items()):
-            if slot.type.is_float:
+            if _is_pinned(slot.type):
                 t = llvm_type(slot.type)
                 value = self.temp(f"load {t}, ptr {home}")
                 pinned = self.temp(f'call {t} asm sideeffect "", "=x,0,~{{memory}}"({t} {value})')
@@ -204,6 +205,18 @@ class RegionLowering(Lowering):
         """Read the sticky flags."""
         self._pin_floats()
         super().lower_fpflags(inst)
+        self._pin_floats()
+
+    def lower_fpget(self, inst: Value) -> None:
+        """Read the FP environment."""
+        self._pin_floats()
+        super().lower_fpget(inst)
+        self._pin_floats()
+
+    def lower_fpput(self, inst: Value) -> None:
+        """Replace the FP environment."""
+        self._pin_floats()
+        super().lower_fpput(inst)
         self._pin_floats()
 
     def lower_fpset(self, inst: Value) -> None:
@@ -355,6 +368,11 @@ def _indexed_slots(region: Function) -> set[Slot]:
     return {slot for file in files for slot in file.slots}
 
 
+def _is_pinned(type_: Type) -> bool:
+    """Floats that LLVM would move past a look at the environment; what works on f80 it would not."""
+    return type_.is_float and type_ is not F80
+
+
 def _written_slots(region: Function) -> set[Slot]:
     """The guest slots that the region writes somewhere."""
     return {i.imm for i in region.insts() if i.op is ops.PUT and not is_local(i.imm)}
@@ -367,6 +385,7 @@ def _unused_floats(region: Function) -> set[Value]:
         inst
         for inst in region.insts()
         if inst.op in ops.FLOAT_OPS and inst.type is not I1 and inst not in used
+        if not is_extended(inst)
     }
 
 

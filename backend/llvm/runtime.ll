@@ -58,6 +58,15 @@ module asm "  push rdi"
 module asm "  mov [rdi + {{host_stack}}], rsp"
 module asm "  stmxcsr [rdi + {{host_mxcsr}}]"
 module asm "  ldmxcsr [rdi + {{mxcsr}}]"
+module asm "  fnstsw ax"
+module asm "  test al, 63"
+module asm "  jz 1f"
+module asm "  fnclex"
+module asm "1:"
+module asm "  cmp word ptr [rdi + {{x87_control}}], {{CONTROL_DEFAULT}}"
+module asm "  je 2f"
+module asm "  fldcw [rdi + {{x87_control}}]"
+module asm "2:"
 module asm "  mov rdx, [rdi + {{base}}]"
 module asm "  mov dword ptr [rdi + {{in_guest}}], 1"
 module asm "  call rt_call"
@@ -66,6 +75,14 @@ module asm "  pop rdi"
 module asm "  mov dword ptr [rdi + {{in_guest}}], 0"
 module asm "  stmxcsr [rdi + {{mxcsr}}]"
 module asm "  ldmxcsr [rdi + {{host_mxcsr}}]"
+module asm "  fnstsw ax"
+module asm "  and eax, 63"
+module asm "  or [rdi + {{x87_status}}], eax"
+module asm "  cmp word ptr [rdi + {{x87_control}}], {{CONTROL_DEFAULT}}"
+module asm "  je 3f"
+module asm "  mov word ptr [rsp - 8], {{CONTROL_DEFAULT}}"
+module asm "  fldcw [rsp - 8]"
+module asm "3:"
 module asm "  pop r15"
 module asm "  pop r14"
 module asm "  pop r13"
@@ -182,21 +199,258 @@ define tailcc void @h_body(ptr noalias %env, ptr %rec, ptr %base) nounwind {
 ; A record that just goes on with another block, after a look at the event word.
 define tailcc void @h_goto(ptr noalias %env, ptr %rec, ptr %base) nounwind {
   %link.at = getelementptr i8, ptr %rec, i64 {{Record.LINK}}
-  %link = load ptr, ptr %link.at
-  %unset = icmp eq ptr %link, null
+  %link = load i64, ptr %link.at
+  %tag = trunc i64 %link to i1
   %event.at = getelementptr i8, ptr %env, i64 {{event}}
   %event = load volatile i32, ptr %event.at
   %pending = icmp ne i32 %event, 0
-  %stop = or i1 %unset, %pending
-  br i1 %stop, label %leave, label %on, !prof !0
+  %stop = or i1 %tag, %pending
+  br i1 %stop, label %slow, label %on, !prof !0
 on:
-  %code = load ptr, ptr %link
-  musttail call tailcc void %code(ptr %env, ptr %link, ptr %base)
+  %there = inttoptr i64 %link to ptr
+  %code = load ptr, ptr %there
+  musttail call tailcc void %code(ptr %env, ptr %there, ptr %base)
   ret void
-leave:
-  %there = select i1 %unset, ptr %rec, ptr %link
-  %why = select i1 %unset, i32 {{Reason.LINK}}, i32 {{Reason.EVENT}}
-  musttail call tailcc void @leave_at(ptr %env, ptr %there, i32 %why)
+slow:
+  musttail call tailcc void @h_follow(ptr %env, ptr %rec, ptr %base)
+  ret void
+}
+
+; What a record does whose link is not set, or that sees an event.  A link that is not set is the
+; target's pc times two plus one.
+define tailcc void @h_follow(ptr noalias %env, ptr %rec, ptr %base) nounwind {
+  %link.at = getelementptr i8, ptr %rec, i64 {{Record.LINK}}
+  %link = load i64, ptr %link.at
+  %unset = trunc i64 %link to i1
+  %event.at = getelementptr i8, ptr %env, i64 {{event}}
+  %event = load volatile i32, ptr %event.at
+  %pending = icmp ne i32 %event, 0
+  br i1 %unset, label %find, label %known
+known:
+  %there = inttoptr i64 %link to ptr
+  br i1 %pending, label %stop, label %go
+stop:
+  musttail call tailcc void @leave_at(ptr %env, ptr %there, i32 {{Reason.EVENT}})
+  ret void
+find:
+  %pc = ashr i64 %link, 1
+  br i1 %pending, label %stay, label %search
+stay:
+  musttail call tailcc void @leave_to(ptr %env, i64 %pc, i32 {{Reason.EVENT}})
+  ret void
+search:
+  %links = load i32, ptr @rt_links
+  %is_linking = icmp ne i32 %links, 0
+  br i1 %is_linking, label %ask, label %miss
+ask:
+  %head = call ptr @rt_find(i64 %pc)
+  %is_none = icmp eq ptr %head, null
+  br i1 %is_none, label %miss, label %found
+miss:
+  musttail call tailcc void @leave_to(ptr %env, i64 %pc, i32 {{Reason.LOOKUP}})
+  ret void
+found:
+  ; Where nothing counts entries, links lead straight to the bodies, once there are any.
+  %body.at = getelementptr i8, ptr %head, i64 {{Head.BODY}}
+  %body = load ptr, ptr %body.at
+  %now = load ptr, ptr %head
+  %untranslated = icmp eq ptr %now, @h_untranslated
+  %to_heads = icmp eq i32 %links, 1
+  %to_head = or i1 %untranslated, %to_heads
+  %way_in = select i1 %to_head, ptr %head, ptr %body
+  br i1 %untranslated, label %go, label %set
+set:
+  store ptr %way_in, ptr %link.at
+  br label %go
+go:
+  %next = phi ptr [ %there, %known ], [ %way_in, %found ], [ %way_in, %set ]
+  %code = load ptr, ptr %next
+  musttail call tailcc void %code(ptr %env, ptr %next, ptr %base)
+  ret void
+}
+
+; What a computed jump does that missed the jump cache: its target is in exit_pc.
+define tailcc void @h_lookup(ptr noalias %env, ptr %rec, ptr %base) nounwind {
+  %pc.at = getelementptr i8, ptr %env, i64 {{exit_pc}}
+  %pc = load i64, ptr %pc.at
+  %links = load i32, ptr @rt_links
+  %is_linking = icmp ne i32 %links, 0
+  br i1 %is_linking, label %ask, label %miss
+ask:
+  %head = call ptr @rt_find(i64 %pc)
+  %is_none = icmp eq ptr %head, null
+  br i1 %is_none, label %miss, label %found
+miss:
+  musttail call tailcc void @leave_to(ptr %env, i64 %pc, i32 {{Reason.LOOKUP}})
+  ret void
+found:
+  %cache.at = getelementptr i8, ptr %env, i64 {{jump_cache}}
+  %cache = load ptr, ptr %cache.at
+  %shift.at = load i32, ptr @rt_pc_shift
+  %shift = zext i32 %shift.at to i64
+  %shifted = lshr i64 %pc, %shift
+  %index = and i64 %shifted, {{JUMP_CACHE_MASK}}
+  %entry = getelementptr ptr, ptr %cache, i64 %index
+  store ptr %head, ptr %entry
+  %code = load ptr, ptr %head
+  musttail call tailcc void %code(ptr %env, ptr %head, ptr %base)
+  ret void
+}
+
+; Leave to go on at a pc.
+define internal tailcc void @leave_to(ptr %env, i64 %pc, i32 %reason) nounwind {
+  %rec.at = getelementptr i8, ptr %env, i64 {{exit_rec}}
+  store ptr null, ptr %rec.at
+  %pc.at = getelementptr i8, ptr %env, i64 {{exit_pc}}
+  store i64 %pc, ptr %pc.at
+  %reason.at = getelementptr i8, ptr %env, i64 {{exit_reason}}
+  store i32 %reason, ptr %reason.at
+  ret void
+}
+
+; ---- heads by guest pc -------------------------------------------------------------------------
+
+; The table is { mask, heads... }, open addressing, never more than half full.  It only grows, and
+; is then replaced as a whole; whoever reads meanwhile sees either.  Only the holder of the world's
+; lock writes.
+@rt_heads     = hidden global ptr null
+@rt_head_next = hidden global ptr null    ; room for new heads: from here
+@rt_head_end  = hidden global ptr null    ; to here
+@rt_links     = hidden global i32 1       ; where links lead: 0 nowhere, 1 to heads, 2 to bodies
+@rt_pc_shift  = hidden global i32 0
+
+; Where a pc is in the table, or would be.
+define internal ptr @head_entry(ptr %table, i64 %pc) nounwind {
+  %mask = load i64, ptr %table
+  %mixed = mul i64 %pc, -7046029254386353131
+  %hash = lshr i64 %mixed, 32
+  br label %loop
+loop:
+  %i = phi i64 [ %hash, %0 ], [ %more, %next ]
+  %index = and i64 %i, %mask
+  %behind = add i64 %index, 1
+  %entry = getelementptr ptr, ptr %table, i64 %behind
+  %head = load atomic ptr, ptr %entry acquire, align 8
+  %is_free = icmp eq ptr %head, null
+  br i1 %is_free, label %done, label %look
+look:
+  %its.at = getelementptr i8, ptr %head, i64 {{Head.PC}}
+  %its = load i64, ptr %its.at
+  %is_it = icmp eq i64 %its, %pc
+  br i1 %is_it, label %done, label %next
+next:
+  %more = add i64 %i, 1
+  br label %loop
+done:
+  ret ptr %entry
+}
+
+; The head of a pc, or null.
+define ptr @rt_find(i64 %pc) nounwind {
+  %table = load ptr, ptr @rt_heads
+  %entry = call ptr @head_entry(ptr %table, i64 %pc)
+  %head = load ptr, ptr %entry
+  ret ptr %head
+}
+
+; The head of a pc, which is made if need be; null if there is no room for it.
+define ptr @rt_head(i64 %pc) nounwind {
+  %table = load ptr, ptr @rt_heads
+  %entry = call ptr @head_entry(ptr %table, i64 %pc)
+  %known = load ptr, ptr %entry
+  %is_new = icmp eq ptr %known, null
+  br i1 %is_new, label %make, label %old
+old:
+  ret ptr %known
+make:
+  %head = load ptr, ptr @rt_head_next
+  %end = load ptr, ptr @rt_head_end
+  %is_full = icmp eq ptr %head, %end
+  br i1 %is_full, label %full, label %room
+full:
+  ret ptr null
+room:
+  store ptr @h_untranslated, ptr %head
+  %pc.at = getelementptr i8, ptr %head, i64 {{Head.PC}}
+  store i64 %pc, ptr %pc.at
+  %next = getelementptr i8, ptr %head, i64 {{Head.SIZE}}
+  store ptr %next, ptr @rt_head_next
+  store atomic ptr %head, ptr %entry release, align 8
+  ret ptr %head
+}
+
+; Go over to a larger table, zeroed but for its mask.
+define void @rt_grow(ptr %new) nounwind {
+  %old = load ptr, ptr @rt_heads
+  %is_first = icmp eq ptr %old, null
+  br i1 %is_first, label %done, label %start
+start:
+  %mask = load i64, ptr %old
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %start ], [ %behind, %next ]
+  %behind = add i64 %i, 1
+  %from = getelementptr ptr, ptr %old, i64 %behind
+  %head = load ptr, ptr %from
+  %is_none = icmp eq ptr %head, null
+  br i1 %is_none, label %next, label %move
+move:
+  %pc.at = getelementptr i8, ptr %head, i64 {{Head.PC}}
+  %pc = load i64, ptr %pc.at
+  %to = call ptr @head_entry(ptr %new, i64 %pc)
+  store ptr %head, ptr %to
+  br label %next
+next:
+  %last = icmp eq i64 %i, %mask
+  br i1 %last, label %done, label %loop
+done:
+  store atomic ptr %new, ptr @rt_heads release, align 8
+  ret void
+}
+
+; rt_load(records, handlers, places, count, blocks, blocks' end, code, counter): make a page's records,
+; as they are kept on disk, run here.  A place is the offset of a record in units of 32 bytes and, in
+; its upper half, the number of its handler.  A block is { pc, offset of its body }: its head leads
+; there from now on, unless it has been translated already.  There must be room for the heads.
+define void @rt_load(ptr %records, ptr %handlers, ptr %places, i64 %count, ptr %blocks, ptr %end, ptr %code, i32 %counter) nounwind {
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %0 ], [ %next, %loop ]
+  %place.at = getelementptr i32, ptr %places, i64 %i
+  %place = load i32, ptr %place.at, align 1
+  %wide = zext i32 %place to i64
+  %low = and i64 %wide, 65535
+  %offset = shl i64 %low, 5
+  %number = lshr i64 %wide, 16
+  %handler.at = getelementptr ptr, ptr %handlers, i64 %number
+  %handler = load ptr, ptr %handler.at, align 1
+  %record = getelementptr i8, ptr %records, i64 %offset
+  store ptr %handler, ptr %record
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, %count
+  br i1 %more, label %loop, label %heads
+heads:
+  %block = phi ptr [ %blocks, %loop ], [ %following, %on ]
+  %pc = load i64, ptr %block, align 1
+  %body.offset.at = getelementptr i8, ptr %block, i64 8
+  %body.offset = load i64, ptr %body.offset.at, align 1
+  %body = getelementptr i8, ptr %records, i64 %body.offset
+  %head = call ptr @rt_head(i64 %pc)
+  %now = load ptr, ptr %head
+  %is_free = icmp eq ptr %now, @h_untranslated
+  br i1 %is_free, label %set, label %on
+set:
+  %body.at = getelementptr i8, ptr %head, i64 {{Head.BODY}}
+  store ptr %body, ptr %body.at
+  %counter.at = getelementptr i8, ptr %head, i64 {{Head.COUNTER}}
+  store i32 %counter, ptr %counter.at
+  store atomic ptr %code, ptr %head release, align 8
+  br label %on
+on:
+  %following = getelementptr i8, ptr %block, i64 16
+  %is_last = icmp eq ptr %following, %end
+  br i1 %is_last, label %done, label %heads
+done:
   ret void
 }
 
@@ -348,8 +602,9 @@ real:
   %outside = icmp eq i32 %in_guest, 0
   %limit.at = getelementptr i8, ptr %env, i64 {{guest_limit}}
   %limit = load i64, ptr %limit.at
-  %reach = add i64 %limit, {{GUARD_BYTES}}
-  %too_far = icmp uge i64 %guest, %reach
+  %reach = add i64 %limit, {{2 * GUARD_BYTES}}
+  %above = add i64 %guest, {{GUARD_BYTES}}
+  %too_far = icmp uge i64 %above, %reach
   %is_ours = or i1 %outside, %too_far
   br i1 %is_ours, label %die, label %fault
 
@@ -375,6 +630,15 @@ fault:
   %stack = load i64, ptr %stack.at
   %sp.at = getelementptr i8, ptr %context, i64 {{Context.RSP}}
   store i64 %stack, ptr %sp.at
+  ; What compiled code had on the x87 stack is gone: the stack is empty outside of it.
+  %floats.at = getelementptr i8, ptr %context, i64 {{Context.FLOATS}}
+  %floats = load ptr, ptr %floats.at
+  %tags.at = getelementptr i8, ptr %floats, i64 {{Floats.TAGS}}
+  store i16 0, ptr %tags.at
+  %status.at = getelementptr i8, ptr %floats, i64 {{Floats.STATUS}}
+  %status = load i16, ptr %status.at
+  %at.top = and i16 %status, {{~Floats.TOP}}
+  store i16 %at.top, ptr %status.at
   br label %done
 
 die:

@@ -15,7 +15,8 @@ from backend.llvm.arena import Code, HostArena
 from backend.llvm.blob import Blob
 from backend.llvm.cache import Cache
 from backend.llvm.runtime_layout import Ring
-from tcg.state import HEADER, JUMP_CACHE_BITS
+from tcg.floats import CONTROL_DEFAULT
+from tcg.state import HEADER, JUMP_CACHE_BITS, Head
 
 SIGBUS, SIGSEGV = 7, 11
 SA_SIGINFO = 4
@@ -23,8 +24,13 @@ SA_SIGINFO = 4
 MXCSR_DEFAULT = 0x1F80
 """All FP exceptions masked, none raised, round to nearest: what a CPU starts with."""
 
-EXPORTS = ("h_untranslated", "h_count", "h_body", "h_goto", "rt_empty_head", "rt_host_table")
+EXPORTS = (
+    "h_untranslated", "h_count", "h_body", "h_goto", "h_follow", "h_lookup", "rt_empty_head",
+    "rt_host_table",
+)  # fmt: skip
 """What compiled code, records and heads may refer to."""
+
+HEADS_AT_ONCE, FIRST_HEADS = 512, 1 << 13
 
 _WORD = Struct("Q")  # native: one store, which another thread sees all or nothing of
 _HALF = Struct("I")
@@ -81,6 +87,8 @@ class Runtime:
         self._make_functions(self._code.exports)
         self._make_key()
         self.signals = RingReader(self._make_ring("rt_signal_ring"))
+        self._heads = self._table_size = 0
+        self.make_room_for_heads()
 
     def _make_functions(self, at: dict[str, int]) -> None:
         word, pointer = ctypes.c_int64, ctypes.c_void_p
@@ -94,6 +102,15 @@ class Runtime:
         self.compare_exchange: Callable[[int, int, int], int]
         half = ctypes.c_uint32
         self.compare_exchange = ctypes.CFUNCTYPE(half, pointer, half, half)(at["compare_exchange"])
+        # These are short, and called with the world's lock held: they keep the GIL.
+        number = ctypes.c_uint64
+        self.head: Callable[[int], int] = ctypes.PYFUNCTYPE(number, number)(at["rt_head"])
+        """The head of a guest pc, which is made if need be; 0 if there is no room for it."""
+        self.find_head: Callable[[int], int] = ctypes.PYFUNCTYPE(number, number)(at["rt_find"])
+        """The head of a guest pc, or 0."""
+        self._grow = ctypes.PYFUNCTYPE(None, number)(at["rt_grow"])
+        self.load = ctypes.PYFUNCTYPE(None, *(pointer,) * 7, half)(at["rt_load"])
+        """Make a page's records run: see rt_load in runtime.ll."""
         self.on_signal, self.on_kick = at["on_signal"], at["on_kick"]
 
     def _host_function(self, name: str) -> int:
@@ -126,6 +143,24 @@ class Runtime:
         self._poke(name, address)
         start = address - self._arena.base
         return self._arena.view[start : start + Ring.BYTES]
+
+    def make_room_for_heads(self, count: int = HEADS_AT_ONCE) -> None:
+        """Give rt_head room for so many more heads."""
+        count = max(count, HEADS_AT_ONCE)
+        self._heads += count
+        if 2 * self._heads > self._table_size:
+            self._table_size = max(FIRST_HEADS, 1 << (4 * self._heads).bit_length())
+            table = self._arena.data.allocate(8 * (self._table_size + 1))
+            _WORD.pack_into(self._arena.view, table - self._arena.base, self._table_size - 1)
+            self._grow(table)
+        room = self._arena.data.allocate(count * Head.SIZE)
+        self._poke("rt_head_next", room)
+        self._poke("rt_head_end", room + count * Head.SIZE)
+
+    def set_links(self, where: int, pc_shift: int) -> None:
+        """Where branches lead: 0 nowhere, 1 to heads, 2 to bodies; the jump cache's shift."""
+        for name, value in (("rt_links", where), ("rt_pc_shift", pc_shift)):
+            _HALF.pack_into(self._arena.view, self._code.exports[name] - self._arena.base, value)
 
     def set_main_env(self, env: int) -> None:
         """The CPU that is told of signals which reach a thread that runs no guest."""
@@ -171,6 +206,7 @@ class Runtime:
         ):
             _WORD.pack_into(view, HEADER[field].offset, value)
         _HALF.pack_into(view, HEADER["mxcsr"].offset, MXCSR_DEFAULT)
+        _HALF.pack_into(view, HEADER["x87_control"].offset, CONTROL_DEFAULT)
 
     def caught_signals(self) -> list[CaughtSignal]:
         """The signals that came since the last time, oldest first."""

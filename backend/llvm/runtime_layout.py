@@ -5,6 +5,8 @@ The rest is in tcg/state.py.
 
 from __future__ import annotations
 
+from tcg.floats import CONTROL_DEFAULT
+
 PAGE_DIRTY = 2
 """The flag of a page of translated code that has been written to."""
 
@@ -18,7 +20,7 @@ WRITE_RETRIES = 10_000
 """How often in a row a write is tried again on a page that another thread is about to open."""
 
 GUARD_BYTES = 1 << 20
-"""How far beyond the guest's last address one of its accesses may reach."""
+"""How far beyond the guest's first and last address one of its accesses may reach."""
 
 ERESTARTSYS = 512
 """What safe_syscall answers (negated) for a call that was not made because of an event."""
@@ -53,7 +55,15 @@ class Context:
     """ucontext_t of the kernel, x86-64: registers start at 40, in the order of sys/ucontext.h."""
 
     RSP, RIP, ERROR = 40 + 8 * 15, 40 + 8 * 16, 40 + 8 * 19
+    FLOATS = 40 + 8 * 23
     MASK = 40 + 256
+
+
+class Floats:
+    """What a context says of the FPU, in the format of FXSAVE (SDM vol. 1, table 10-2)."""
+
+    STATUS, TAGS = 2, 4
+    TOP = 7 << 11
 
 
 def _named(holder: type) -> dict[str, int]:
@@ -64,13 +74,17 @@ NUMBERS: dict[str, int] = {
     **_named(Ring),
     **_named(Info),
     **_named(Context),
+    **_named(Floats),
     "PAGE_DIRTY": PAGE_DIRTY,
     "PROT_WRITE": PROT_WRITE,
     "SEGV_ACCERR": SEGV_ACCERR,
     "WRITE_RETRIES": WRITE_RETRIES,
     "GUARD_BYTES": GUARD_BYTES,
+    "2 * GUARD_BYTES": 2 * GUARD_BYTES,
     "BLOCKED_BY_SIGNAL": BLOCKED_BY_SIGNAL,
     "ERESTARTSYS": ERESTARTSYS,
+    "CONTROL_DEFAULT": CONTROL_DEFAULT,
+    "~Floats.TOP": ~Floats.TOP,
     "SYS_write": 1,
     "SYS_mprotect": 10,
     "SYS_sched_yield": 24,

@@ -116,7 +116,7 @@ class _Bits:
         self.sticky: frozenset[Op] = frozenset()
         for inst in function.insts():
             if inst.op.barrier:
-                self.sticky = ops.FLOAT_OPS
+                self.sticky = ops.RAISING_FLAGS
             if inst.op is ops.PUT and inst.imm not in self.of:
                 bit = self.of[inst.imm] = self.all + 1
                 self.all += bit

@@ -55,7 +55,7 @@ def collect(table: Table, modules: Iterable[ModuleType]) -> list[Semantics]:
     """The functions of `modules` by row index.  Raises InsnError unless it is one for each row."""
     rows = {row.name: row for row in table.rows}
     found: dict[str, FunctionType] = {}
-    for function in _marked(modules):
+    for function in marked(modules):
         for name in getattr(function, MARK):
             if name not in rows:
                 raise _extra(function, name, table)
@@ -68,7 +68,7 @@ def collect(table: Table, modules: Iterable[ModuleType]) -> list[Semantics]:
     return [found[row.name] for row in table.rows]
 
 
-def _marked(modules: Iterable[ModuleType]) -> Iterator[FunctionType]:
+def marked(modules: Iterable[ModuleType]) -> Iterator[FunctionType]:
     """The marked functions that these modules define, without those they import."""
     for module in modules:
         for value in vars(module).values():
@@ -88,19 +88,19 @@ def _check_parameters(function: FunctionType, row: Row, table: Table) -> None:
         has, wants = ", ".join(parameters) or "none", ", ".join(fields) or "none"
         fact = f"{function.__name__} takes {has}, its row has the fields {wants}"
         hint = f"write the parameters as {_signature(row)}, or mend {_row_place(row, table)}"
-        raise InsnError(_place(function), fact, hint)
+        raise InsnError(place(function), fact, hint)
 
 
 def _extra(function: FunctionType, name: str, table: Table) -> InsnError:
     fact = f"{function.__name__} is for a row {name}, which {os.path.basename(table.path)} has not"
-    near = _nearest(name, [row.name for row in table.rows])
+    near = nearest(name, [row.name for row in table.rows])
     hint = f"did you mean {near}?" if near else "add the row, or take the function out"
-    return InsnError(_place(function), fact, hint)
+    return InsnError(place(function), fact, hint)
 
 
 def _twice(function: FunctionType, other: FunctionType, name: str) -> InsnError:
-    fact = f"the row {name} has another function, at {_place(other)}"
-    return InsnError(_place(function), fact, "take one of them out")
+    fact = f"the row {name} has another function, at {place(other)}"
+    return InsnError(place(function), fact, "take one of them out")
 
 
 def _missing(row: Row, table: Table) -> InsnError:
@@ -109,23 +109,23 @@ def _missing(row: Row, table: Table) -> InsnError:
 
 
 def _signature(row: Row) -> str:
-    name = f"{row.name}_" if _is_keyword(row.name) else row.name
+    name = f"{row.name}_" if is_keyword(row.name) else row.name
     return f"{name}({', '.join(['c', *(field.name for field in row.fields)])})"
 
 
-def _is_keyword(name: str) -> bool:
+def is_keyword(name: str) -> bool:
     from keyword import iskeyword
 
     return iskeyword(name)
 
 
-def _nearest(name: str, names: list[str]) -> str:
+def nearest(name: str, names: list[str]) -> str:
     from difflib import get_close_matches
 
     return "".join(get_close_matches(name, names, n=1))
 
 
-def _place(function: FunctionType) -> str:
+def place(function: FunctionType) -> str:
     file = function.__module__.replace(".", "/") + ".py"
     return f"{file}:{function.__code__.co_firstlineno}"
 

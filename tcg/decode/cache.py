@@ -11,14 +11,19 @@ import marshal
 import os
 import sys
 from _blake2 import blake2b  # hashlib itself takes 3 ms to import, for OpenSSL
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import CodeType
+from typing import Any
 
 from tcg.decode.table import Table
 
 DIGEST_BYTES = 16
-SOURCES = ("grammar.lark", "parse.py", "check.py", "template.py", "generate.py", "table.py")
+# fmt: off
+SOURCES = (
+    "grammar.lark", "syntax.py", "parse.py", "check.py", "template.py", "generate.py", "table.py",
+)
+# fmt: on
 
 
 def cached(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Table:
@@ -57,8 +62,13 @@ def cache_directory(environ: Mapping[str, str]) -> str | None:
 def key(path: str) -> str:
     """The name under which the table at `path` is kept: all that has a say in its module."""
     here = os.path.dirname(__file__)
+    return digest_of([path, *(os.path.join(here, name) for name in SOURCES)])
+
+
+def digest_of(files: Iterable[str]) -> str:
+    """A hash of what is in these files, and of Python's version."""
     digest = blake2b(sys.version.encode(), digest_size=DIGEST_BYTES)
-    for file in (path, *(os.path.join(here, name) for name in SOURCES)):
+    for file in files:
         with open(file, "rb", buffering=0) as opened:
             content = opened.read()
         digest.update(b"%d\n" % len(content) + content)
@@ -67,6 +77,12 @@ def key(path: str) -> str:
 
 def read(kept: str) -> CodeType | None:
     """The code kept in this file; None if it is missing, damaged, or others may write to it."""
+    code = read_object(kept)
+    return code if isinstance(code, CodeType) else None
+
+
+def read_object(kept: str) -> Any:
+    """What `write` kept in this file, or None as above."""
     try:
         with open(kept, "rb", buffering=0) as opened:
             facts = os.fstat(opened.fileno())
@@ -78,13 +94,15 @@ def read(kept: str) -> CodeType | None:
     digest, data = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     if digest != _digest(data):  # marshal trusts its input: it must never see a damaged one
         return None
-    code = marshal.loads(data)
-    return code if isinstance(code, CodeType) else None
+    return marshal.loads(data)
 
 
-def write(kept: str, code: CodeType) -> None:
-    """Keep `code` in this file, all of it or nothing; a full or read-only disk is no error."""
-    data = marshal.dumps(code)
+def write(kept: str, code: object) -> None:
+    """Keep what marshal can write in this file, all of it or nothing.
+
+    A full or read-only disk is no error.
+    """
+    data = marshal.dumps(code)  # type: ignore[arg-type]
     folder, name = os.path.split(kept)
     unfinished = f"{folder}/.{name}.{os.getpid()}"
     try:

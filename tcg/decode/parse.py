@@ -16,9 +16,10 @@ from re import finditer, fullmatch
 from typing import NoReturn
 
 from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedInput
 
 from tcg.decode.errors import TableError
+from tcg.decode.syntax import explain
 from tcg.decode.table import BitField
 
 Node = Tree[Token]
@@ -386,32 +387,7 @@ def _tree(start: str, text: str, table: Description, line: int) -> Node:
     try:
         return _parser().parse(text, start=start)
     except UnexpectedInput as error:
-        is_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-        position = len(text) if is_end else error.pos_in_stream
-        before, after = text[:position].rstrip(), text[position:]
-        here = line or text.count("\n", 0, position if after.strip() else len(before)) + 1
-        expected = ", ".join(sorted({WORDS.get(name, name.lower()) for name in _wanted(error)}))
-        table.fail(here, f"{_found(after)} makes no sense here", f"expected {expected}")
-
-
-def _found(after: str) -> str:
-    """What stands where the parser stopped."""
-    if not after.strip():
-        return "the end"
-    if after[0] in "\r\n":
-        return "the end of the line"
-    return after.split(maxsplit=1)[0]
-
-
-def _wanted(error: UnexpectedInput) -> set[str]:
-    """The terminals that could have stood there."""
-    match error:
-        case UnexpectedToken():
-            return set(error.accepts or error.expected)
-        case UnexpectedCharacters():
-            return set(error.allowed or ())
-        case _:
-            return set()
+        table.fail(*explain(error, text, WORDS, line))
 
 
 def _nodes(tree: Node) -> list[Node]:

@@ -1,0 +1,20 @@
+"""The table of all x86 instructions: its files, in this order."""
+
+from __future__ import annotations
+
+import os
+
+from tcg.decode.intel import Table, cached
+
+# fmt: off
+FAMILIES = (
+    "base", "integer",
+)
+# fmt: on
+"""`<family>.decode` in this package."""
+
+
+def x86_table() -> Table:
+    """Every instruction of every family."""
+    here = os.path.dirname(__file__)
+    return cached([f"{here}/{family}.decode" for family in FAMILIES])

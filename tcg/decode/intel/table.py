@@ -1,0 +1,134 @@
+"""A table in Intel's notation as it is used: its rows, its decoders, its disassembler.
+
+Rows are kept as plain tuples and become `Row`s when they are asked for: a start pays for what a
+program uses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, overload
+
+from tcg.decode.intel.decoder import Decode, Dispatch, make_decoder
+from tcg.decode.intel.operands import Operand, operand
+from tcg.frontend import Decoded
+
+MODES = (16, 32, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An instruction of the table.
+
+    `name`: the mnemonic; `function`: that of its meaning, `jcc` for each row of `j{cc}`;
+    `cc`: the condition's number there; `key`: a name that no other row has;
+    `mnemonics`: those for operand sizes (with the property byaddr: address sizes) 2, 4, 8;
+    `feature`: the CPUID feature that it needs, or None;
+    `encoding`: how the table has it; `vector_length`: 128 or 256 with VEX, else 0.
+    """
+
+    name: str
+    function: str
+    cc: int | None
+    key: str
+    mnemonics: tuple[str, str, str]
+    operands: tuple[Operand, ...]
+    properties: frozenset[str]
+    feature: str | None
+    encoding: str
+    vector_length: int
+    file: str
+    line: int
+
+    @property
+    def place(self) -> str:
+        """`base.decode:12`"""
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+
+Kept = tuple[Any, ...]
+"""A Row's values in its order, operands and properties as texts; then its encoding's values."""
+
+
+def kept(row: Row) -> Kept:
+    """The row as marshal can write it, without its encoding's values."""
+    values = {field.name: getattr(row, field.name) for field in fields(Row)}
+    values["operands"] = tuple(operand.text for operand in row.operands)
+    values["properties"] = tuple(sorted(row.properties))
+    values["file"] = os.path.basename(row.file)
+    return tuple(values.values())
+
+
+class Rows(Sequence[Row]):
+    """Rows that are made of what was kept when they are needed."""
+
+    def __init__(self, load: Callable[[], Sequence[Kept]], paths: Sequence[str]) -> None:
+        self._load = load
+        self._paths = {os.path.basename(path): path for path in paths}
+        self._made: dict[int, Row] = {}
+
+    def __len__(self) -> int:
+        return len(self._load())
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        found = self._made.get(index)
+        if found is None:
+            found = self._made[index] = self._make(self._load()[index])
+        return found
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[index] for index in range(len(self)))
+
+    def _make(self, values: Kept) -> Row:
+        (
+            name, function, cc, key, mnemonics, operands, properties,
+            feature, encoding, vector_length, file, line, _,
+        ) = values  # fmt: skip
+        return Row(
+            name, function, cc, key, mnemonics, tuple(map(operand, operands)),
+            frozenset(properties), feature, encoding, vector_length, self._paths[file], line,
+        )  # fmt: skip
+
+
+class Table:
+    """A checked table.  `paths` are its files, `rows` all their rows."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        rows: Rows,
+        dispatch: Callable[[int, frozenset[str]], Dispatch],
+    ) -> None:
+        self.paths = tuple(paths)
+        self.rows = rows
+        self._dispatch = dispatch
+        self._decoders: dict[tuple[int, frozenset[str]], Decode] = {}
+
+    def decoder(self, mode: int, absent: frozenset[str] = frozenset()) -> Decode:
+        """decode(code, at, pc) -> Decoded | None, for 16-, 32- or 64-bit code.
+
+        None: no row matches, or bytes are missing.  Rows that need a CPU feature which is
+        `absent` are not there.
+        """
+        key = mode, absent
+        if key not in self._decoders:
+            self._decoders[key] = make_decoder(mode, self._dispatch(mode, absent))
+        return self._decoders[key]
+
+    def features(self) -> frozenset[str]:
+        """The CPU features that rows need."""
+        return frozenset(row.feature for row in self.rows if row.feature)
+
+    def disassemble(self, decoded: Decoded, pc: int, mode: int) -> str:
+        """The instruction in Intel's syntax."""
+        from tcg.decode.intel.text import show
+
+        return show(self.rows[decoded.row], decoded.fields, pc, mode)

@@ -67,6 +67,15 @@ class Backend(HandlerMaker, Protocol):
     def prepare_header(self, cpu: Cpu, memory: Any) -> None:
         """Fill the header fields that the native runtime reads."""
 
+    def head(self, pc: int) -> int:
+        """The address of the head of the block at `pc`, which is made if there is none."""
+
+    def find_head(self, pc: int) -> int:
+        """The address of the head of the block at `pc`; 0 if there is none."""
+
+    def set_links(self, where: int) -> None:
+        """Have branches come back always (0), or lead to heads (1), or to bodies (2)."""
+
     def new_jump_cache(self) -> int:
         """Host address of an empty jump cache."""
 

@@ -61,20 +61,14 @@ class Block:
 
 
 class BlockTable:
-    """All blocks of a process by pc, by page, and by the addresses of their records."""
+    """All blocks that are or were translated by pc, by page, and by the addresses of their records."""
 
     def __init__(self, page_bits: int = 12) -> None:
         self.by_pc: dict[int, Block] = {}
-        self.by_head: dict[int, Block] = {}
         self.by_page: dict[int, set[Block]] = {}
         self._page_bits = page_bits
         self._bodies: list[int] = []
         self._translations: dict[int, Translation] = {}
-
-    def add(self, block: Block) -> None:
-        """Enter a new block."""
-        self.by_pc[block.pc] = block
-        self.by_head[block.head] = block
 
     def attach(self, block: Block, translation: Translation) -> None:
         """Give a block its translation."""
@@ -120,10 +114,7 @@ class BlockTable:
                 yield block
 
     def pc_of_record(self, record: int) -> int:
-        """The guest pc of the instruction whose record this is (or of a head)."""
-        block = self.by_head.get(record)
-        if block is not None:
-            return block.pc
+        """The guest pc of the instruction whose record this is."""
         body = self._bodies[bisect_right(self._bodies, record) - 1]
         translation = self._translations[body]
         at = bisect_right(translation.offsets, record - body) - 1

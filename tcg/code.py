@@ -12,8 +12,9 @@ from tcg.blocks import Block, BlockTable, Translation
 from tcg.forms import Forms
 from tcg.frontend import Frontend
 from tcg.heat import Heat
-from tcg.state import JUMP_CACHE_BITS, Head, Record
-from tcg.translator import PAGE, Translator
+from tcg.reading import PAGE
+from tcg.state import Head, Record
+from tcg.translator import Translator
 
 GARBAGE_BYTES = 32 << 20
 """Records that lie about unused before the world is stopped to give them back."""
@@ -39,14 +40,14 @@ class CodeCache:
         self.memory = memory
         self.backend = backend
         self.hot_entries = hot.hot_entries
-        self.links = links
         self.table = table
-        self.translator = Translator(frontend, forms, backend, memory.fetch)
+        self.translator = Translator(frontend, forms, backend, memory)
         self.statistics = {"blocks": 0, "records": 0}
         self.jump_cache = backend.new_jump_cache()
         self.hot = hot
         hot.translate = self.translated
-        hot.head_at = self._head_at
+        hot.head_at = backend.head
+        backend.set_links(0 if not links else 1 if self.hot_entries else 2)
         self._dead_bodies: list[Translation] = []
         self._dead_bytes = 0
 
@@ -56,17 +57,14 @@ class CodeCache:
         """The block at `pc`, translated; raises GuestFault."""
         block = self.block(pc)
         if block.translation is None:
-            self.memory.protect_code(pc)
-            code = self.memory.fetch(pc, PAGE - pc % PAGE)
-            self._attach(block, self.translator.translate(pc, code))
+            self._attach(block, self.translator.translate(pc))
         return block
 
     def block(self, pc: int) -> Block:
         """The block at `pc`; it has a head, but maybe no translation yet."""
         block = self.table.by_pc.get(pc)
         if block is None:
-            block = Block(pc, self._new_head(pc))
-            self.table.add(block)
+            block = self.table.by_pc[pc] = Block(pc, self.backend.head(pc))
         return block
 
     def way_in(self, block: Block) -> int:
@@ -82,33 +80,14 @@ class CodeCache:
         self.backend.write_pointer(block.head + Head.BODY, translation.body)
         self.hot.cool(block)
 
-    def _new_head(self, pc: int) -> int:
-        head = self.backend.allocate(Head.SIZE)
-        self.backend.write_pointer(head + Head.PC, pc)
-        self.backend.write_pointer(head + Head.CODE, self.backend.native["h_untranslated"])
-        return head
-
-    def _head_at(self, pc: int) -> int:
-        return self.block(pc).head
-
-    def follow_link(self, record: int) -> int:
-        """Translate what a record's link leads to, set the link, and give the way in."""
-        way_in = self.way_in(self.translated(self.translator.links[record]))
-        if self.links:
-            self.backend.write_pointer(record + Record.LINK, way_in)
-        return way_in
-
-    def follow_jump(self, pc: int) -> int:
-        """Translate an indirect target, enter it in the jump cache, and give the way in."""
-        block = self.translated(pc)
-        if self.links:
-            index = (pc >> self.frontend.pc_shift) & ((1 << JUMP_CACHE_BITS) - 1)
-            self.backend.write_pointer(self.jump_cache + 8 * index, block.head)
-        return self.way_in(block)
+    def pc_of_record(self, record: int) -> int:
+        """The guest pc of the instruction whose record this is (or of a head)."""
+        pc = self.backend.read_pointer(record + Head.PC)
+        return pc if self.backend.find_head(pc) == record else self.table.pc_of_record(record)
 
     def heat(self, head: int) -> int:
         """A head's counter ran out: have its block compiled, give the way on meanwhile."""
-        block = self.table.by_head[head]
+        block = self.table.by_pc[self.backend.read_pointer(head + Head.PC)]
         self.hot.heat(block)
         return head if block.translation is None else block.translation.body
 
@@ -141,8 +120,6 @@ class CodeCache:
         self.backend.write_pointer(block.head + Head.CODE, native)
         # Links of other blocks may lead straight to the body.
         self.backend.write_pointer(translation.body + Record.HANDLER, native)
-        for offset in translation.offsets:
-            self.translator.links.pop(translation.body + offset, None)
         self.table.detach(block)
         if self.hot_entries:
             self._dead_bodies.append(translation)

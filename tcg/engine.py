@@ -2,7 +2,7 @@
 
 Cold code runs in handlers; a hot block and its neighbours are compiled on the side and replace
 them in place (see `tcg.code`).  Python only sees what native code leaves for: a block not
-translated yet, a link not set yet, an indirect target not in the jump cache, and the client's work.
+translated yet, one that gets hot, and the client's work.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tcg.frontend import Frontend
 from tcg.heat import Heat
 from tcg.log import Log
 from tcg.state import HEADER, Reason
+from tcg.types import Type
 from tcg.world import World
 
 HOT_ENTRIES = 400
@@ -107,6 +108,7 @@ class Engine:
         self.log = log
         self.world = World()
         self._tracing = log.wants("exec") or log.wants("cpu")
+        self._reach = frontend.address_type.mask
         forms = Forms(frontend)
         backend.load_handlers(forms)
         hot_entries = options.hot_entries if options.jit and not self._tracing else 0
@@ -122,7 +124,6 @@ class Engine:
             self.code.translator.on_translated = self._log_code
         self._resume: dict[int, Callable[[Cpu], int]] = {
             Reason.UNTRANSLATED: self._untranslated,
-            Reason.LINK: self._link,
             Reason.LOOKUP: self._look_up,
             Reason.HOT: self._hot,
         }
@@ -156,9 +157,9 @@ class Engine:
         try:
             return self._run(cpu, self._entry(cpu.pc))
         except GuestFault as fault:
-            cpu.pc = fault.address
+            cpu.pc = fault.address if fault.pc is None else fault.pc
             signal = SIGBUS if fault.is_bus else SIGSEGV
-            return Exit("fault", fault.address, address=fault.address, signal=signal)
+            return Exit("fault", cpu.pc, address=fault.address, signal=signal)
 
     def _run(self, cpu: Cpu, record: int) -> Exit:
         enter, resume, world = self.backend.enter, self._resume, self.world
@@ -192,18 +193,14 @@ class Engine:
         record = cpu.header("current_rec")
         cpu.pc = self._pc_of(record) if record else cpu.header("current_pc")
         return Exit(
-            "fault", cpu.pc, cpu.header("fault_code"), cpu.header("fault_address"),
+            "fault", cpu.pc, cpu.header("fault_code"), cpu.header("fault_address") & self._reach,
             bool(cpu.header("fault_write")), cpu.header("fault_signal"),
         )  # fmt: skip
 
     def _stay_before(self, cpu: Cpu, reason: int) -> None:
         """Have the guest go on at the block it was about to enter, which may have been written."""
-        record = cpu.header("exit_rec")
-        if reason == Reason.LINK:
-            with self.world.lock:
-                cpu.pc = self.code.translator.links[record]
-        elif reason != Reason.LOOKUP:
-            cpu.pc = self._pc_of(record)
+        if reason != Reason.LOOKUP:
+            cpu.pc = self._pc_of(cpu.header("exit_rec"))
         cpu.set_header("exit_rec", 0)
 
     def _event(self, cpu: Cpu) -> Exit:
@@ -217,7 +214,7 @@ class Engine:
 
     def _pc_of(self, record: int) -> int:
         with self.world.lock:
-            return self.code.table.pc_of_record(record)
+            return self.code.pc_of_record(record)
 
     def _entry(self, pc: int) -> int:
         block = self.code.table.by_pc.get(pc)
@@ -236,14 +233,8 @@ class Engine:
         cpu.pc = self._pc_of(cpu.header("exit_rec"))
         return self._translated(cpu.pc)
 
-    def _link(self, cpu: Cpu) -> int:
-        record = cpu.header("exit_rec")
-        with self.world.lock:
-            return self.code.follow_link(record)
-
     def _look_up(self, cpu: Cpu) -> int:
-        with self.world.lock:
-            return self.code.follow_jump(cpu.pc)
+        return self._translated(cpu.pc)
 
     def _hot(self, cpu: Cpu) -> int:
         with self.world.lock:
@@ -299,7 +290,7 @@ class Engine:
         if self.log.wants("exec"):
             self.log.write("exec", f"Trace: {pc:#010x}\n", pc)
         if self.log.wants("cpu"):
-            self.log.write("cpu", dump_registers(cpu, pc), pc)
+            self.log.write("cpu", dump_registers(cpu, pc, self.frontend.address_type), pc)
 
     def _log_code(self, pc: int, code: bytes) -> None:
         lines = ["----------------", f"IN: {pc:#010x}"]
@@ -315,9 +306,9 @@ class Engine:
         self.log.write("in_asm", "\n".join(lines) + "\n\n", pc)
 
 
-def dump_registers(cpu: Cpu, pc: int) -> str:
+def dump_registers(cpu: Cpu, pc: int, address_type: Type) -> str:
     """The guest's registers, as `-d cpu` shows them: four to a line."""
-    values = [f"pc={pc:08x}"]
+    values = [f"pc={pc:0{2 * address_type.bytes}x}"]
     values.extend(
         f"{slot.name}={cpu.get(slot):0{2 * slot.type.bytes}x}"
         for slot in cpu.layout

@@ -7,6 +7,7 @@ class GuestFault(Exception):
     """Guest memory that is not there or not to be used so, at `address`.
 
     `is_write`: the guest wanted to write; `is_bus`: mapped, but with nothing behind (SIGBUS).
+    `pc`: of the instruction that could not be fetched, where it does not start at `address`.
     """
 
     def __init__(self, address: int, is_write: bool = False, is_bus: bool = False) -> None:
@@ -14,3 +15,4 @@ class GuestFault(Exception):
         self.address = address
         self.is_write = is_write
         self.is_bus = is_bus
+        self.pc: int | None = None

@@ -137,8 +137,7 @@ class Heat:
         if translation.jump is None:
             return None
         head = self.backend.read_pointer(translation.jump + Record.LINK)
-        block = self.table.by_head.get(head)
-        return None if block is None else block.pc
+        return self.backend.read_pointer(head + Head.PC) if head else None
 
     def _may_join(self, block: Block) -> bool:
         if block.translation is None or block.translation.barrier == 0:

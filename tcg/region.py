@@ -50,10 +50,11 @@ def build_region(
     region.blocks.clear()
     if entries > 1:
         _choose_entry(b, [block_label(block.pc) for block in blocks[:entries]])
+    following: dict[int, int] = {}
     for block in blocks:
-        _lift_block(frontend, b, block, with_text)
+        _lift_block(frontend, b, block, following, with_text)
     jumps = {block.pc: block.jumps_to for block in blocks}
-    _connect(region, b, jumps)
+    _connect(region, b, jumps, following)
     return region
 
 
@@ -68,7 +69,10 @@ def _choose_entry(b: Builder, labels: Sequence[str]) -> None:
     b.br(Block(labels[0]))
 
 
-def _lift_block(frontend: Frontend, b: Builder, block: RegionBlock, with_text: bool) -> None:
+def _lift_block(
+    frontend: Frontend, b: Builder, block: RegionBlock, following: dict[int, int], with_text: bool
+) -> None:
+    """Lift a block; `following` gets the address behind each of its instructions."""
     b.open(Block(block_label(block.pc)))
     at = 0
     while at < len(block.code):
@@ -79,18 +83,21 @@ def _lift_block(frontend: Frontend, b: Builder, block: RegionBlock, with_text: b
         b.insn(pc, frontend.disassemble(decoded, pc) if with_text else None)
         frontend.lift(b, decoded.row, decoded.fields, pc)
         at += decoded.size
+        following[pc] = block.pc + at
         if b.block.is_closed:
             return
     b.emit(ops.GOTO, VOID, (), (block.pc + at, ""))
 
 
-def _connect(region: Function, b: Builder, inside: Mapping[int, int | None]) -> None:
+def _connect(
+    region: Function, b: Builder, inside: Mapping[int, int | None], following: Mapping[int, int]
+) -> None:
     """Turn ways out that lead back into the region into branches, and guard the cycles.
 
     Every cycle has an edge that does not lead to a higher address.  A static one is guarded where
     it starts, where less of the guest's state is alive than at a loop's head; a return at its end.
     """
-    returns = _return_sites(region, inside)
+    returns = _return_sites(region, inside, following)
     guarded: set[int] = set()
     pc = start = 0
     starts = {block_label(pc): pc for pc in inside}
@@ -113,15 +120,17 @@ def _connect(region: Function, b: Builder, inside: Mapping[int, int | None]) -> 
         entry.insts.insert(0, Value(b, ops.POLL, VOID, (), (target, ())))
 
 
-def _return_sites(region: Function, inside: Container[int]) -> list[int]:
+def _return_sites(
+    region: Function, inside: Container[int], following: Mapping[int, int]
+) -> list[int]:
     """The addresses behind the region's calls that are in the region too."""
     sites: dict[int, None] = {}
-    following = 0
+    site = 0
     for inst in region.insts():
         if inst.op is ops.INSN:
-            following = inst.imm[0] + 4
-        elif _is_call(inst) and following in inside:
-            sites[following] = None
+            site = following[inst.imm[0]]
+        elif _is_call(inst) and site in inside:
+            sites[site] = None
     return list(sites)
 
 

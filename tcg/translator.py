@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 
 from tcg import ops
-from tcg.backend import HandlerMaker
+from tcg.backend import HandlerMaker, Memory
 from tcg.blocks import Translation
 from tcg.faults import GuestFault
 from tcg.fields import Decisions
 from tcg.forms import Form, Forms, compile_expression, finish_form, make_filler
 from tcg.frontend import Frontend, GuestException
 from tcg.ir import Function
+from tcg.reading import CodeReader
+from tcg.state import Record, unset_link
 from tcg.types import VOID
 
+_LINK = Struct("<Q")
 MAX_BLOCK_INSTRUCTIONS = 64
-PAGE = 4096
 LOOK_AHEAD_BLOCKS = 400
 """How far to look for more forms when some handler must be made anyway: one batch of many costs
 far less than many batches of few."""
@@ -42,28 +45,28 @@ class Decoded:
 
 
 class Translator:
-    """Makes translations.  `links` maps records whose link is not set to their target pc."""
+    """Makes translations."""
 
     def __init__(
         self,
         frontend: Frontend,
         forms: Forms,
         maker: HandlerMaker,
-        fetch: Callable[[int, int], bytes],
+        memory: Memory,
     ) -> None:
-        self.fetch = fetch
+        self.memory = memory
         self.frontend = frontend
         self.forms = forms
         self.maker = maker
         self.limit = MAX_BLOCK_INSTRUCTIONS
-        self.links: dict[int, int] = {}
         self.on_translated: Callable[[int, bytes], None] | None = None
         self.goto_form = _goto_form(frontend)
         self.illegal_form = _illegal_form(frontend)
 
-    def translate(self, pc: int, code: bytes) -> Translation:
-        """Translate the block at `pc`; `code` is what lies there up to the end of its page."""
-        decoded = self._decode(pc, code)
+    def translate(self, pc: int) -> Translation:
+        """Translate the block at `pc`, whose pages are watched from now on; raises GuestFault."""
+        code = CodeReader(self.frontend, self.memory.fetch, pc, self.memory.protect_code)
+        decoded = self._decode(code)
         steps = decoded.steps
         if decoded.is_open:
             following = pc + decoded.size
@@ -73,14 +76,24 @@ class Translator:
             self._look_ahead(pc, decoded, missing)
             self.maker.make_handlers(list(missing.values()))
         if self.on_translated is not None:
-            self.on_translated(pc, code[: decoded.size])
-        return self._write(pc, code[: decoded.size], decoded)
+            self.on_translated(pc, code.bytes[: decoded.size])
+        return self._write(pc, code.bytes[: decoded.size], decoded)
 
-    def _decode(self, pc: int, code: bytes) -> Decoded:
+    def _decode(self, code: CodeReader) -> Decoded:
+        """The instructions up to one that ends the block, the limit, or the end of the page.
+
+        Raises GuestFault where the first one cannot be fetched.
+        """
         decoded = Decoded()
+        pc = code.pc
         at = 0
-        while at < len(code) and len(decoded.steps) < self.limit:
-            one = self.frontend.decode(code, at, pc + at)
+        while len(decoded.steps) < self.limit:
+            try:
+                one = code.decode(at)
+            except GuestFault:
+                if not decoded.steps:
+                    raise
+                break
             if one is None:
                 if not decoded.steps:
                     decoded.steps.append(Step(pc, self.illegal_form, ()))
@@ -102,7 +115,7 @@ class Translator:
         seen = {pc, *waiting}
         for there in waiting:
             try:
-                decoded = self._decode(there, self.fetch(there, PAGE - there % PAGE))
+                decoded = self._decode(CodeReader(self.frontend, self.memory.fetch, there))
             except GuestFault:
                 continue
             missing.update(_missing(decoded.steps))
@@ -115,17 +128,16 @@ class Translator:
         steps = decoded.steps
         size = sum(step.form.size for step in steps)
         body = self.maker.allocate(size)
+        view, start = self.maker.view, body - self.maker.base
         offsets, pcs, successors = [], [], []
         at = 0
         for step in steps:
             form = step.form
-            _filler(form)(
-                self.maker.view, body - self.maker.base + at, form.address, *step.fields, step.pc
-            )
+            _filler(form)(view, start + at, form.address, *step.fields, step.pc)
             if form.link is not None:
                 target = _target(form)(*step.fields, step.pc)
                 successors.append(target)
-                self.links[body + at] = target
+                _LINK.pack_into(view, start + at + Record.LINK, unset_link(target))
             offsets.append(at)
             pcs.append(step.pc)
             at += form.size

@@ -17,6 +17,7 @@ class InterpretedMemory:
 
     def fetch(self, address: int, length: int) -> bytes:
         """Code at `address`, at least a byte."""
+        self._memory.fetch(address, 1)
         self._memory.protect_code(address)
         return self._memory.fetch(address, length)
 

@@ -33,7 +33,8 @@ PAGE_BITS = 12
 PAGE = 1 << PAGE_BITS
 IN_PAGE = PAGE - 1
 GUARD = 1 << 16
-"""Bytes after the guest's last address that fault too: no access is wider."""
+"""Bytes on both sides of the guest's addresses that fault too: no access is wider, and compiled
+code adds displacements of up to half of it to an address that it has cut to size."""
 
 CODE, DIRTY = 1, 2
 """Bits of the page flags: code was translated from the page; it was written since."""
@@ -115,7 +116,7 @@ class GuestPages:
         self.lock = RLock()
         self.host = HostMemory()
         self._tables_size = size >> PAGE_BITS
-        self.base = self._reserve(size + GUARD, 0)
+        self.base = self._reserve(size + 2 * GUARD, 0) + GUARD
         self.page_flags = self._reserve(self._tables_size, PROT_READ | PROT_WRITE)
         self.page_access = self._reserve(self._tables_size, PROT_READ | PROT_WRITE)
         self._view = _view(self.base, size)
@@ -142,7 +143,7 @@ class GuestPages:
 
     def close(self) -> None:
         """Give the host memory back; nothing may be used after."""
-        self.host.unmap(self.base, self.size + GUARD)
+        self.host.unmap(self.base - GUARD, self.size + 2 * GUARD)
         self.host.unmap(self.page_flags, self._tables_size)
         self.host.unmap(self.page_access, self._tables_size)
         self._tables_size = self.size = 0

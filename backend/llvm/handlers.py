@@ -27,22 +27,7 @@ from tcg.ir import Value
 from tcg.state import HEADER, Reason, Record
 
 INVARIANT = ", !invariant.load !8"
-GOTO_SLOW = f"""
-!8 = !{{}}
-define internal tailcc void @goto_slow({SIGNATURE}) {ATTRIBUTES} noinline cold {{
-  %rp = getelementptr i8, ptr %env, i64 {HEADER["exit_rec"].offset}
-  %sp = getelementptr i8, ptr %env, i64 {HEADER["exit_reason"].offset}
-  %lp = getelementptr i8, ptr %rec, i64 {Record.LINK}
-  %link = load ptr, ptr %lp
-  %unset = icmp eq ptr %link, null
-  %there = select i1 %unset, ptr %rec, ptr %link
-  %why = select i1 %unset, i32 {int(Reason.LINK)}, i32 {int(Reason.EVENT)}
-  store ptr %there, ptr %rp
-  store i32 %why, ptr %sp
-  ret void
-}}
-"""
-"""What a followed link does when it is not set yet, or when an event is pending."""
+EMPTY = "!8 = !{}\n"
 
 
 class HandlerLowering(Lowering):
@@ -121,16 +106,17 @@ class HandlerLowering(Lowering):
     def lower_goto(self, inst: Value) -> None:
         """Follow the record's link."""
         pointer = self.temp(f"getelementptr i8, ptr %rec, i64 {Record.LINK}")
-        link = self.temp(f"load ptr, ptr {pointer}")
-        unset = self.temp(f"icmp eq ptr {link}, null")
+        link = self.temp(f"load i64, ptr {pointer}")
+        unset = self.temp(f"trunc i64 {link} to i1")
         slow = self.temp(f"or i1 {unset}, {self._poll()}")
         slow_label, go_label = self.fresh("slow"), self.fresh("go")
         self.line(f"br i1 {slow}, label %{slow_label}, label %{go_label}, !prof !6")
         self.label(slow_label)
-        self.line("musttail call tailcc void @goto_slow(ptr %env, ptr %rec, ptr %base)")
+        self.declarations.lines[f"declare dso_local tailcc void @h_follow({SIGNATURE})"] = None
+        self.line("musttail call tailcc void @h_follow(ptr %env, ptr %rec, ptr %base)")
         self.line("ret void")
         self.label(go_label)
-        self.tail_call(link)
+        self.tail_call(self.temp(f"inttoptr i64 {link} to ptr"))
 
     def lower_jump(self, inst: Value) -> None:
         """Look the target up, after a look at the event word.
@@ -169,6 +155,16 @@ class HandlerLowering(Lowering):
             text = "%next"
         self.leave(Reason.ASK, exit_info=str(what), exit_pc=text)
 
+    def lower_poll(self, inst: Value) -> None:
+        """Leave if an event is pending, to start again with this record: its own address is the
+        only one that a handler can poll for.
+        """
+        event_label, go_label = self.fresh("event"), self.fresh("go")
+        self.line(f"br i1 {self._poll()}, label %{event_label}, label %{go_label}, !prof !6")
+        self.label(event_label)
+        self.leave(Reason.EVENT, exit_rec=self._record_address())
+        self.label(go_label)
+
     def lower_next(self, inst: Value) -> None:
         """Go on with the record that follows."""
         self.tail_call(self.temp(f"getelementptr i8, ptr %rec, i64 {self.form.size}"))
@@ -178,4 +174,4 @@ def handlers_text(forms: Sequence[Form], pc_shift: int) -> str:
     """One LLVM module with the handlers of `forms`."""
     declarations = Declarations()
     texts = [HandlerLowering(form, declarations, pc_shift).text() for form in forms]
-    return finish_module(texts, declarations) + GOTO_SLOW
+    return finish_module(texts, declarations) + EMPTY

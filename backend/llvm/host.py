@@ -83,6 +83,23 @@ class LlvmBackend:
             cpu.view, memory.base, memory.size, memory.page_flags, memory.page_access
         )
 
+    def head(self, pc: int) -> int:
+        """The address of the head of the block at `pc`, which is made if there is none."""
+        found = self.runtime.head(pc)
+        if not found:
+            with self._lock:
+                self.runtime.make_room_for_heads()
+            found = self.runtime.head(pc)
+        return found
+
+    def find_head(self, pc: int) -> int:
+        """The address of the head of the block at `pc`; 0 if there is none."""
+        return self.runtime.find_head(pc)
+
+    def set_links(self, where: int) -> None:
+        """Have branches come back always (0), or lead to heads (1), or to bodies (2)."""
+        self.runtime.set_links(where, self.pc_shift)
+
     def new_jump_cache(self) -> int:
         """Host address of an empty jump cache."""
         return self.runtime.new_jump_cache()

@@ -7,14 +7,15 @@ from importlib.resources import files
 
 from backend.llvm import runtime_layout
 from backend.llvm.compilation import compile_module
-from tcg.state import HEADER, Head, Reason, Record
+from tcg.state import HEADER, JUMP_CACHE_BITS, Head, Reason, Record
 
 # fmt: off
 NUMBERS: dict[str, int] = {
     **{name: slot.offset for name, slot in HEADER.items()},
     **{f"Reason.{reason.name}": int(reason) for reason in Reason},
-    **{f"Head.{name}": getattr(Head, name) for name in ("COUNTER", "BODY")},
+    **{f"Head.{name}": getattr(Head, name) for name in ("COUNTER", "BODY", "PC", "SIZE")},
     "Record.LINK": Record.LINK,
+    "JUMP_CACHE_MASK": (1 << JUMP_CACHE_BITS) - 1,
     **runtime_layout.NUMBERS,
 }
 # fmt: on
@@ -24,7 +25,7 @@ NUMBERS: dict[str, int] = {
 def runtime_text() -> str:
     """The runtime's LLVM text; raises KeyError for a name that stands for nothing."""
     text = files("backend.llvm").joinpath("runtime.ll").read_text()
-    return re.sub(r"\{\{([\w.]+)\}\}", lambda found: str(NUMBERS[found[1]]), text)
+    return re.sub(r"\{\{([^{}]+)\}\}", lambda found: str(NUMBERS[found[1]]), text)
 
 
 def serve_runtime(_request: object) -> bytes:

@@ -83,6 +83,10 @@ class Guest:
         value: int = WORD.unpack_from(self.arena.view, address - self.arena.base)[0]
         return value
 
+    def set_word(self, address: int, value: int) -> None:
+        """Write the 64-bit word at a host address in the arena."""
+        WORD.pack_into(self.arena.view, address - self.arena.base, value)
+
     def get(self, field: str) -> int:
         slot = HEADER[field]
         packing = HALF if slot.type.bytes == 4 else WORD

@@ -38,8 +38,9 @@ def test_same_outcome(shape: Shape, guest: Guest, arena: HostArena, compile_text
         set_up(guest, case)
         reason = guest.run(entry)
         assert where(guest, reason, exact) == expected(left, exact), seed
-        assert contents(guest, case) == bytes(memory.data), seed
+        # Unless the guest can look, what is written next to each other may be written at once.
         if exact or reason != Reason.FAULT:
+            assert contents(guest, case) == bytes(memory.data), seed
             for slot in SLOTS:
                 end = slot.offset + slot.type.bytes
                 found = int.from_bytes(guest.view[slot.offset : end], "little")

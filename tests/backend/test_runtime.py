@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from random import Random
 
 import pytest
 
 from backend.llvm.arena import HostArena
 from backend.llvm.runtime import Runtime, _Action
 from backend.llvm.runtime_layout import ERESTARTSYS, PAGE_DIRTY, Ring
-from tcg.state import HEADER, Head, Reason, Record
+from tcg.state import HEADER, Head, Reason, Record, unset_link
 from tests.backend.conftest import Compile, Guest, no_symbol
 
 SA_SIGINFO, SA_RESTART = 4, 0x10000000
@@ -129,10 +130,7 @@ def test_goto_follows_its_link_unless_unset_or_an_event_is_pending(
     guest: Guest, code: dict[str, int]
 ) -> None:
     target = guest.record(code["store"], 80, 9)
-    goto = guest.record(guest.runtime.symbols["h_goto"], 0, 0x200)
     assert Record.LINK == 24
-    assert guest.run(goto) == Reason.LINK
-    assert guest.get("exit_rec") == goto
     goto = guest.record(guest.runtime.symbols["h_goto"], 0, 0x200, target)
     guest.run(goto)
     assert guest.memory[80] == 9
@@ -141,6 +139,45 @@ def test_goto_follows_its_link_unless_unset_or_an_event_is_pending(
     assert guest.run(goto) == Reason.EVENT
     assert guest.get("exit_rec") == target
     assert guest.memory[80] == 0
+
+
+@pytest.mark.parametrize("pc", [0x7FFF_1234, 0xFFFF_FFFF_FF60_0000], ids=hex)
+def test_a_link_is_set_when_it_is_taken_and_there_is_a_head(
+    guest: Guest, code: dict[str, int], pc: int
+) -> None:
+    runtime = guest.runtime
+    goto = guest.record(runtime.symbols["h_goto"], 0, 0, unset_link(pc))
+    assert guest.run(goto) == Reason.LOOKUP
+    assert (guest.get("exit_pc"), guest.get("exit_rec")) == (pc, 0)
+    guest.set("event", 1)
+    assert guest.run(goto) == Reason.EVENT
+    assert (guest.get("exit_pc"), guest.get("exit_rec")) == (pc, 0)
+    guest.set("event", 0)
+    head = runtime.head(pc)
+    assert runtime.find_head(pc) == runtime.head(pc) == head
+    assert guest.run(goto) == Reason.UNTRANSLATED
+    assert guest.get("exit_rec") == head
+    assert guest.word(goto + Record.LINK) == unset_link(pc)
+    body = guest.record(code["store"], 88, 5)
+    guest.set_word(head + Head.BODY, body)
+    guest.set_word(head + Head.CODE, runtime.symbols["h_body"])
+    assert guest.run(goto) != Reason.LOOKUP
+    assert guest.memory[88] == 5
+    assert guest.word(goto + Record.LINK) == head
+
+
+def test_heads_are_found_however_many_there_are(guest: Guest) -> None:
+    runtime = guest.runtime
+    pcs = [random.getrandbits(64) for random in [Random(1)] for _ in range(30_000)]
+    heads = {}
+    for pc in pcs:
+        heads[pc] = runtime.head(pc)
+        if not heads[pc]:
+            runtime.make_room_for_heads()
+            heads[pc] = runtime.head(pc)
+    assert len(set(heads.values())) == len(heads)
+    assert all(runtime.find_head(pc) == head for pc, head in heads.items())
+    assert not runtime.find_head(1)
 
 
 def test_the_host_clock_runs(runtime: Runtime, arena: HostArena) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frontends.insn import insn
-from frontends.x86.context import Field, X86
+from frontends.x86.context import X86, Field
 from frontends.x86.state import SP
 from tcg.ir import Value
 
@@ -42,7 +42,7 @@ def ret(c: X86, count: Value | None = None) -> None:
     c.jump(target, hint="return")
 
 
-@insn("jcxz", "jecxz", "jrcxz")
+@insn
 def jcxz(c: X86, target: Field) -> None:
     """rIP <- target if the count register, as wide as addresses are, is zero"""
     c.goto(target, c.count_register().eq(0))
@@ -72,5 +72,3 @@ def _count_down(c: X86) -> Value:
     left = c.count_register() - 1
     c.write_gpr(1, left.type.bytes, left)
     return left
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from frontends.insn import insn
 from frontends.x86.context import X86
+from frontends.x86.operands import ignores_operands
 from frontends.x86.state import ASK_INT80, CX
 from tcg.frontend import SYSTEM_CALL, GuestException
 from tcg.ir import Value
@@ -38,6 +39,12 @@ def int3(c: X86) -> None:
     c.raise_(GuestException.BREAKPOINT, c.next_pc)
 
 
+@insn
+def int1(c: X86) -> None:
+    """A debug exception: the next instruction's address is reported."""
+    c.raise_(GuestException.BREAKPOINT, c.next_pc)
+
+
 @insn("ud0", "ud1", "ud2")
 def ud2(c: X86, *_operands: Value) -> None:
     """Raises #UD."""
@@ -50,6 +57,7 @@ def hlt(c: X86) -> None:
     c.fault(GuestException.PROTECTION)
 
 
-@insn("nop")
+@insn("nop", "endbr32", "endbr64")
+@ignores_operands
 def nop(c: X86, *_operands: Value) -> None:
     """Does nothing, whatever it names."""

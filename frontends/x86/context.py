@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from frontends.x86.fields import FIELDS
 from frontends.x86.flags import Flags, condition
-from frontends.x86.state import CX, SP, X86State
+from frontends.x86.state import ASK_LOAD_SEGMENT, CS, CX, SP, X86State
 from tcg import ops
 from tcg.build import Builder
 from tcg.fields import FieldExpr, FieldLike, field_function
@@ -26,6 +26,7 @@ from tcg.types import I8, I16, I32, I64, Type
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from frontends.x86.operands import Operands
     from tcg.decode.intel.table import Row
 
 Field: TypeAlias = FieldLike
@@ -64,6 +65,7 @@ class X86(Builder):
     byte = I8
     pc: Field
     row: Row
+    operands: Operands
     cc: int
     length: Field
     opsize: Field
@@ -108,10 +110,10 @@ class X86(Builder):
 
     def finish(self) -> None:
         """End the instruction: what was put off, and the flags."""
-        for action in self._later:
-            action()
-        self._later.clear()
         self.flags.flush()
+        actions, self._later = self._later, []
+        for action in actions:
+            action()
 
     @property
     def pc_mask(self) -> int:
@@ -171,13 +173,6 @@ class X86(Builder):
         else:
             self.merge(number, given, 0)
 
-    def write_reg(self, value: Value) -> None:
-        """Write the general register that ModRM.reg names, as wide as the value."""
-        if value.type is I8:
-            self.write_byte(self.reg, value)
-        else:
-            self.write_gpr(self.reg, value.type.bytes, value)
-
     # -- addresses ---------------------------------------------------------------------------
 
     def effective_address(self) -> Value:
@@ -225,6 +220,19 @@ class X86(Builder):
             base = "fs_base" if self.segment == FS else "gs_base"
             address = address + self.get(self.slots[base])
         return address
+
+    # -- segments ----------------------------------------------------------------------------
+
+    def load_segment(self, number: int, selector: Value) -> None:
+        """Write a selector and, at the instruction's end, have the client see to its base.
+
+        CS cannot be loaded this way (#UD; SDM vol. 2, MOV).
+        """
+        if number == CS:
+            self.fault(GuestException.ILLEGAL)
+            return
+        self.put_file(self.state.selectors, number, selector.trunc(I16))
+        self.later(lambda: self.ask(ASK_LOAD_SEGMENT | number << 8, self.next_pc))
 
     # -- memory ------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frontends.insn import insn
 from frontends.x86.context import SIZES, X86
-from frontends.x86.operands import locks_itself
+from frontends.x86.operands import ignores_operands, locks_itself
 from tcg.ir import Value
 
 
@@ -28,7 +28,8 @@ def movsx(c: X86, src: Value) -> Value:
 
 
 @insn
-def lea(c: X86) -> Value:
+@ignores_operands
+def lea(c: X86, *_operands: Value) -> Value:
     """dst <- the effective address, without its segment's base"""
     return c.effective_address().trunc(SIZES[int(c.opsize)])
 
@@ -49,9 +50,9 @@ def setcc(c: X86) -> Value:
 @locks_itself
 def xchg(c: X86, dst: Value, src: Value) -> Value | None:
     """dst <-> src; with memory it is locked always (SDM vol. 3, 8.1.2.1)"""
+    second = c.row.operands[1]
     if c.rm >= 0:
-        c.later(lambda: c.write_reg(dst))
+        c.later(lambda: c.operands.store(second, dst))
         return src
-    old = c.rmw("xchg", c.linear(), src)
-    c.write_reg(old)
+    c.operands.store(second, c.rmw("xchg", c.operands.address, src))
     return None

@@ -34,6 +34,15 @@ Loaded = Any
 """A Value, or for what is no value (a branch's target, a far pointer) its fields."""
 
 
+IGNORES_OPERANDS = "__ignores_operands__"
+
+
+def ignores_operands(function: Meaning) -> Meaning:
+    """Mark a semantic function whose operands are not read: nop, lea."""
+    setattr(function, IGNORES_OPERANDS, True)
+    return function
+
+
 class Operands:
     """The operands of one instruction while it is lifted: memory's address is kept between."""
 
@@ -153,6 +162,8 @@ class Operands:
         _, number, _ = FIXED[operand.text]
         if operand.text == "AH":
             c.merge(AX, value, 8)
+        elif FIXED[operand.text][0] == "segment":
+            c.load_segment(number, value)
         else:
             c.write_gpr(number, self.size(operand), value)
 
@@ -161,7 +172,8 @@ class Operands:
         if operand.size == "b":
             self.c.write_byte(number, value)
         else:
-            self.c.write_gpr(number, self.size(operand), value)
+            size = self.size(operand)
+            self.c.write_gpr(number, size, value.zext(SIZES[size]))
 
     def store_e(self, operand: Operand, value: Value) -> None:
         """A register or memory."""
@@ -219,6 +231,8 @@ LOADERS: dict[str, Callable[[Operands, Operand], Loaded]] = {
     "P": lambda a, o: a.c.read_mmx(a.c.reg),
     "N": lambda a, o: a.c.read_mmx(a.c.rm),
     "Q": Operands.load_q,
+    "X": lambda a, o: None,
+    "Y": lambda a, o: None,
     "ST": lambda a, o: a.c.rm if o.text == "STi" else 0,
 }
 STORERS: dict[str, Callable[[Operands, Operand, Value], None]] = {
@@ -229,6 +243,7 @@ STORERS: dict[str, Callable[[Operands, Operand, Value], None]] = {
     "B": lambda a, o, v: a.store_register(o, a.c.vvvv, v),
     "M": lambda a, o, v: a.c.store_le(a.address, v),
     "O": lambda a, o, v: a.c.store_le(a.address, v),
+    "S": lambda a, o, v: a.c.load_segment(int(a.c.reg), v),
     "V": lambda a, o, v: a.store_vector_register(o, a.c.reg, v),
     "U": lambda a, o, v: a.store_vector_register(o, a.c.rm, v),
     "H": lambda a, o, v: a.store_vector_register(o, a.c.vvvv, v),
@@ -242,7 +257,7 @@ STORERS: dict[str, Callable[[Operands, Operand, Value], None]] = {
 
 def lift_row(c: X86, row: Row, meaning: Meaning) -> None:
     """Emit one instruction: operands, meaning, result, flags."""
-    operands = Operands(c, row)
+    c.operands = operands = Operands(c, row)
     if "lock" in row.properties and c.lock and not hasattr(meaning, LOCKS_ITSELF):
         _lift_locked(c, row, operands, meaning)
     else:
@@ -252,7 +267,10 @@ def lift_row(c: X86, row: Row, meaning: Meaning) -> None:
 
 
 def _lift_plain(row: Row, operands: Operands, meaning: Meaning) -> None:
-    listed = row.operands[1:] if "wo" in row.properties else row.operands
+    if hasattr(meaning, IGNORES_OPERANDS):
+        listed: tuple[Operand, ...] = ()
+    else:
+        listed = row.operands[1:] if "wo" in row.properties else row.operands
     result = meaning(operands.c, *map(operands.load, listed))
     if result is not None:
         operands.store(row.operands[0], result)

@@ -10,9 +10,8 @@ from tcg.ir import Value
 
 @insn
 def push(c: X86, src: Value) -> None:
-    """rSP <- rSP - size; [rSP] <- src, an immediate widened with its sign"""
-    size = SIZES[int(c.opsize)]
-    c.push(src if src.type is size else src.sext(size))
+    """rSP <- rSP - size; [rSP] <- src; a selector is widened with zeros"""
+    c.push(src.zext(SIZES[int(c.opsize)]))
 
 
 @insn
@@ -23,7 +22,7 @@ def pop(c: X86) -> Value | None:
     not fault (SDM vol. 2, POP).
     """
     size = int(c.opsize)
-    if c.rm >= 0:
+    if c.row.operands[0].letter != "E" or c.rm >= 0:
         return c.pop(size)
     old = c.get_file(c.state.gpr, SP)
     value = c.load_le(SIZES[size], old)

@@ -19,6 +19,7 @@ GPR_NAMES_32 = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 # fmt: on
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 """Segment registers in the order of their numbers (SDM vol. 2, 2.1.1)."""
+ES, CS, SS, DS, FS, GS = range(6)
 
 AX, CX, DX, BX, SP, BP, SI, DI = range(8)
 

@@ -8,7 +8,7 @@ take the other side's type.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from tcg.fields import FieldExpr, FieldLike
 from tcg.ir import LOCAL_OFFSET, Access, Block, Function, Helper, Operand, Value
 from tcg.ops import Op
 from tcg.state import File, Slot
-from tcg.types import I32, VOID, Type
+from tcg.types import I1, I32, VOID, Type, vector, with_lanes_of
 
 
 class Builder:
@@ -70,9 +70,11 @@ class Builder:
         return self.const(type_, operand)
 
     def binary(self, op: Op, left: Value, right: Operand, type_: Type | None = None) -> Value:
-        """Apply a two-operand op; constants fold at once."""
+        """Apply a two-operand op; constants fold at once, but for vectors."""
         other = right if isinstance(right, Value) else self.value(left.type, right)
         result = type_ or left.type
+        if left.type.lane is not None:
+            return self.emit(op, with_lanes_of(I1, left.type) if type_ is I1 else result, (left, other))
         if left.op is ops.CONST and other.op is ops.CONST and not left.type.is_float:
             assert op.meaning is not None
             return self.const(result, op.meaning(left.type, result, left.imm, other.imm))
@@ -81,7 +83,9 @@ class Builder:
     def unary(self, op: Op, operand: Value, type_: Type | None = None) -> Value:
         """Apply a one-operand op; constants fold at once."""
         result = type_ or operand.type
-        if operand.op is ops.CONST and not (result.is_float or operand.type.is_float):
+        if operand.op is ops.CONST and not (
+            result.is_float or operand.type.is_float or operand.type.lane
+        ):
             assert op.meaning is not None
             return self.const(result, op.meaning(operand.type, result, operand.imm))
         return self.emit(op, result, (operand,))
@@ -99,6 +103,56 @@ class Builder:
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """A * b + c, rounded once."""
         return self.emit(ops.FMA, a.type, (a, b, c))
+
+    def udiv2(self, high: Value, low: Value, divisor: Value) -> Value:
+        """The unsigned quotient of high:low; 0 if it does not fit."""
+        return self.emit(ops.UDIV2, high.type, (high, low, divisor))
+
+    def pdep(self, value: Value, mask: Value) -> Value:
+        """The low bits of a value at the places of the mask's ones."""
+        return self.emit(ops.PDEP, value.type, (value, mask))
+
+    def pext(self, value: Value, mask: Value) -> Value:
+        """The bits of a value at the places of the mask's ones, gathered low."""
+        return self.emit(ops.PEXT, value.type, (value, mask))
+
+    def crc32(self, crc: Value, data: Value) -> Value:
+        """CRC-32C of `data`, going on from `crc`."""
+        return self.emit(ops.CRC32, I32, (data, crc))
+
+    # -- vectors ---------------------------------------------------------------------------
+
+    def splat(self, type_: Type, lane: Operand) -> Value:
+        """A vector with the same in every lane."""
+        assert type_.lane is not None
+        if isinstance(lane, int):
+            return self.const(type_, type_.join([lane] * type_.lanes))
+        return self.emit(ops.SPLAT, type_, (self.value(type_.lane, lane),))
+
+    def extract(self, whole: Value, lane: int) -> Value:
+        """One lane of a vector."""
+        assert whole.type.lane is not None
+        return self.emit(ops.EXTRACT, whole.type.lane, (whole,), lane)
+
+    def insert(self, whole: Value, lane: int, value: Operand) -> Value:
+        """The vector with another value in one lane."""
+        assert whole.type.lane is not None
+        args = (whole, self.value(whole.type.lane, value))
+        return self.emit(ops.INSERT, whole.type, args, lane)
+
+    def shuffle(self, first: Value, second: Value, lanes: Sequence[int]) -> Value:
+        """The vector of these lanes of two vectors, numbered through from `first` to `second`."""
+        assert first.type.lane is not None
+        type_ = vector(first.type.lane, len(lanes))
+        return self.emit(ops.SHUFFLE, type_, (first, second), tuple(lanes))
+
+    def simd(self, name: str, *args: Value, imm: int = 0) -> Value:
+        """What a row of tcg/simd.py does, to vectors of any lanes."""
+        from tcg.simd import SIMD
+
+        row = SIMD[name]
+        given = tuple(a.bitcast(t) for a, t in zip(args, row.operands, strict=True))
+        return self.emit(ops.SIMDF if row.raises else ops.SIMD, row.result, given, (row, imm))
 
     # -- guest state -----------------------------------------------------------------------
 

@@ -15,13 +15,15 @@ from tcg.ops import Op
 from tcg.passes.graph import dominators, predecessors, reverse_postorder, successors
 from tcg.state import File, Slot, StateLayout
 from tcg.text import print_inst
-from tcg.types import TYPE_BY_NAME, Type
+from tcg.types import I1, TYPE_BY_NAME, V128, V256, Type, with_lanes_of
 
 _SYMBOLIC = frozenset({ops.FIELD, ops.GETF, ops.PUTF})
 _WIDENS = frozenset({ops.ZEXT, ops.SEXT, ops.FEXT})
 _NARROWS = frozenset({ops.TRUNC, ops.FTRUNC})
 _FLOAT_RESULT = frozenset({ops.FEXT, ops.FTRUNC, ops.SITOF, ops.UITOF})
 _FLOAT_OPERAND = frozenset({ops.FEXT, ops.FTRUNC, ops.FTOSI, ops.FTOUI})
+_UNTYPED = frozenset({ops.AND, ops.OR, ops.XOR})
+_LANE_NUMBERS = frozenset({ops.EXTRACT, ops.INSERT})
 _ACCESSES = frozenset({ops.LOAD, ops.STORE, ops.CAS, ops.RMW})
 
 
@@ -106,6 +108,26 @@ def _immediate(inst: Value, layout: StateLayout | None) -> Iterator[str]:
         yield "does not say how memory is accessed"
     elif inst.op is ops.CALL and not isinstance(imm, Helper):
         yield "needs a helper"
+    elif inst.op in (ops.SIMD, ops.SIMDF):
+        yield from _row(inst)
+    elif inst.op in _LANE_NUMBERS and not 0 <= imm < inst.args[0].type.lanes:
+        yield f"{inst.args[0].type} has no lane {imm}"
+    elif inst.op is ops.SHUFFLE:
+        yield from _lane_numbers(inst)
+
+
+def _row(inst: Value) -> Iterator[str]:
+    row, _ = inst.imm
+    if row.raises != (inst.op is ops.SIMDF):
+        yield f"{row.name} is for {'simdf' if row.raises else 'simd'}"
+
+
+def _lane_numbers(inst: Value) -> Iterator[str]:
+    count = 2 * inst.args[0].type.lanes
+    if len(inst.imm) != inst.type.lanes:
+        yield f"{inst.type} has {inst.type.lanes} lanes, not {len(inst.imm)}"
+    if any(not 0 <= number < count for number in inst.imm):
+        yield f"two of {inst.args[0].type} have {count} lanes"
 
 
 def _types(function: Function, inst: Value) -> Iterator[str]:
@@ -119,12 +141,13 @@ def _types(function: Function, inst: Value) -> Iterator[str]:
         return
     if inst.type is not result:
         yield f"gives {result}, not {inst.type}"
+    yield from _vectors(inst)
     for i, (arg, type_) in enumerate(zip(inst.args, operands, strict=True)):
         if arg.type is not type_:
             yield f"operand {i + 1} is {arg.type}, must be {type_}"
         if arg.op is ops.CONST and arg.imm != arg.type.wrap(arg.imm):
             yield f"constant {arg.imm:#x} does not fit {arg.type}"
-    if "B" in op.operands:
+    if "B" in op.operands and op.meaning is not None:
         yield from _conversion(op, inst.args[0].type, inst.type)
 
 
@@ -133,6 +156,8 @@ def _signature(function: Function, inst: Value) -> tuple[Type, tuple[Type, ...]]
     op = inst.op
     if op is ops.CALL and isinstance(inst.imm, Helper):
         return inst.imm.result, inst.imm.params
+    if op in (ops.SIMD, ops.SIMDF):
+        return inst.imm[0].result, inst.imm[0].operands
     if op is ops.RET:
         return TYPE_BY_NAME["void"], (function.result,) if function.result else ()
     chosen = _chosen(inst)
@@ -141,8 +166,36 @@ def _signature(function: Function, inst: Value) -> tuple[Type, tuple[Type, ...]]
     meant = {"T": chosen, "": TYPE_BY_NAME["void"]}
     if inst.args:
         meant["B"] = meant["P"] = inst.args[0].type
+    if op in _LANE_OF and chosen.lane is not None:
+        meant["B"] = chosen.lane
+    if op.lanes and inst.args[0].type.lane is not None:
+        meant["i1"] = with_lanes_of(I1, inst.args[0].type)
     operands = (meant.get(letter) or TYPE_BY_NAME[letter] for letter in op.operands)
     return meant.get(op.result) or TYPE_BY_NAME[op.result], tuple(operands)
+
+
+_LANE_OF = frozenset({ops.SPLAT, ops.INSERT})
+"""Ops whose B is a lane of T."""
+
+
+def _vectors(inst: Value) -> Iterator[str]:
+    """Where vectors may stand."""
+    op, first = inst.op, inst.args[0].type if inst.args else inst.type
+    untyped = inst.type in (V128, V256) or first in (V128, V256)
+    if op.meaning is not None and untyped and op not in _UNTYPED and op is not ops.BITCAST:
+        yield f"{op} needs to know the lanes"
+    if op.meaning is not None and first.lane is not None and not op.lanes and op is not ops.BITCAST:
+        yield f"{op} takes no vectors"
+    if op in (ops.EXTRACT, ops.SHUFFLE) and first.lane is None:
+        yield f"{first} has no lanes"
+    elif op is ops.EXTRACT and inst.type is not first.lane:
+        yield f"a lane of {first} is {first.lane}"
+    elif op is ops.SHUFFLE and inst.type.lane is not first.lane:
+        yield f"lanes of {first} do not make {inst.type}"
+    if op is ops.SELECT and first.lanes not in (1, inst.type.lanes):
+        yield f"{first} does not choose among lanes of {inst.type}"
+    if "B" in op.operands and op.lanes and inst.type.lanes != first.lanes:
+        yield f"{first} and {inst.type} differ in lanes"
 
 
 def _chosen(inst: Value) -> Type | None:

@@ -12,6 +12,8 @@ The tests of all rules for an op are merged into a tree, so that a common test i
                         v.args = (x0_0, v.b.const(v.type, x0_1.imm + x1.imm))
                         return v
 
+The rules are about numbers, not about lanes of vectors.
+
 A function gives None if nothing matches, `v` if it changed it in place, or the value that takes
 its place.  New operands are appended through `out`.  Folding of constants comes first.
 """
@@ -46,6 +48,9 @@ def _function(op: Op, rules: list[Rule]) -> Iterator[str]:
     names = [f"x{i}" for i in range(len(op.operands))]
     yield f"def match_{op.name}(v, out):"
     yield f"    {', '.join(names)}{',' * (len(names) == 1)} = v.args"
+    if op.lanes:
+        yield f"    if {names[-1]}.type.lane is not None:"
+        yield "        return None"
     if is_foldable(op):
         yield from _folding(op, names)
     tree: Tree = {}

@@ -12,7 +12,7 @@ from tcg.faults import GuestFault
 from tcg.floats import FORMATS, is_nan
 from tcg.ir import Access, Function, Helper, Value
 from tcg.state import Slot, new_layout
-from tcg.types import F32, F64, I1, I8, I16, I32, I64, I128, VOID, Type
+from tcg.types import F32, F64, I1, I8, I16, I32, I64, I128, V128, VOID, Type
 
 LAYOUT = new_layout()
 GPR = LAYOUT.file("gpr", I32, (f"r{i}" for i in range(8)))
@@ -20,7 +20,10 @@ FPR = LAYOUT.file("fpr", F64, (f"f{i}" for i in range(4)))
 FLAGS = LAYOUT.file("flags", I1, ("cr0.lt", "cr0.gt", "cr0.eq"))
 OTHERS = tuple(
     LAYOUT.slot(name, type_)
-    for name, type_ in (("b", I8), ("h", I16), ("d", I64), ("q", I128), ("s", F32))
+    for name, type_ in (
+        ("b", I8), ("h", I16), ("d", I64), ("q", I128), ("s", F32), ("v0", V128), ("v1", V128),
+        ("v2", V128), ("v3", V128), ("v4", V128), ("v5", V128),
+    )  # fmt: skip
 )
 SLOTS = (*GPR.slots, *FPR.slots, *FLAGS.slots, *OTHERS)
 SIZE = -(-LAYOUT.size // 64) * 64

@@ -35,7 +35,7 @@ class _Writer:
 
     def text(self, name: str) -> str:
         """The whole function."""
-        names = {"fill": "d", "scan": "s"}.get(self.bulk.kind, "ds")
+        names = {"fill": "d", "scan": "s", "span": "s"}.get(self.bulk.kind, "ds")
         pointers = (f"ptr %{name}" for name in names)
         elements = (f"{self.element} %x{i}" for i in self.stops)
         listed = ", ".join((*pointers, f"{self.length} %length", *elements))
@@ -78,8 +78,9 @@ class _Writer:
 """)
         first = f"%v{sources[0]}.{tag}"
         found = [f"%e{i}.{tag}" for i in self.stops]
+        stops = "ne" if self.bulk.kind == "span" else "eq"
         for i, mask in zip(self.stops, found, strict=True):
-            self.add(f"  {mask} = icmp eq {kind} {first}, %x{i}.{width}")
+            self.add(f"  {mask} = icmp {stops} {kind} {first}, %x{i}.{width}")
         if self.bulk.kind == "compare":
             self.add(f"  %ne.{tag} = icmp ne {kind} {first}, %v{sources[1]}.{tag}")
             found.append(f"%ne.{tag}")
@@ -92,7 +93,7 @@ class _Writer:
 
     def copy_tail(self, start: str, length: str, after: str) -> None:
         """Copy the `length` & 31 bytes at offset `start`, then go to `after`."""
-        self._tail(start, length, after, self._copy_piece)
+        self._tail(start, length, after, self.copy_piece)
 
     def fill_tail(self, start: str, length: str, after: str) -> None:
         """Fill the `length` & 31 bytes at offset `start`, then go to `after`."""
@@ -118,7 +119,8 @@ next.{size}:
             offset = f"%off.{size}"
         self.add(f"  br label %{after}")
 
-    def _copy_piece(self, size: int) -> None:
+    def copy_piece(self, size: int) -> None:
+        """Copy `size` bytes at the offset %at.<size>."""
         self.add(f"""
   %ps.{size} = getelementptr i8, ptr %s, i64 %at.{size}
   %pd.{size} = getelementptr i8, ptr %d, i64 %at.{size}
@@ -142,12 +144,14 @@ next.{size}:
 
 
 def _copy(w: _Writer) -> None:
+    _unless_near(w, "%d, %s", downwards=False)
     w.add(f"""
+far:
   %all = and i64 %n, -{VECTOR}
   %none = icmp eq i64 %all, 0
   br i1 %none, label %rest, label %loop
 loop:
-  %i = phi i64 [ 0, %start ], [ %i2, %loop ]
+  %i = phi i64 [ 0, %far ], [ %i2, %loop ]
   %ps = getelementptr i8, ptr %s, i64 %i
   %pd = getelementptr i8, ptr %d, i64 %i
   %v = load <{VECTOR} x i8>, ptr %ps, align 1
@@ -159,6 +163,75 @@ rest:
 """)
     w.copy_tail("%all", "%n", "end")
     w.add(f"end:\n  ret {w.length} %length")
+
+
+def _copy_down(w: _Writer) -> None:
+    _unless_near(w, "%s, %d", downwards=True)
+    w.add(f"""
+far:
+  %few = icmp ult i64 %n, {VECTOR}
+  br i1 %few, label %rest, label %loop
+loop:
+  %i = phi i64 [ %n, %far ], [ %i2, %loop ]
+  %i2 = sub i64 %i, {VECTOR}
+  %ps = getelementptr i8, ptr %s, i64 %i2
+  %pd = getelementptr i8, ptr %d, i64 %i2
+  %v = load <{VECTOR} x i8>, ptr %ps, align 1
+  store <{VECTOR} x i8> %v, ptr %pd, align 1
+  %more = icmp uge i64 %i2, {VECTOR}
+  br i1 %more, label %loop, label %rest
+rest:
+  %left = and i64 %n, {VECTOR - 1}
+""")
+    offset = "%left"
+    for size in TAILS:
+        w.add(f"""
+  %bit.{size} = and i64 %left, {size}
+  %at.{size} = sub i64 {offset}, %bit.{size}
+  %has.{size} = icmp ne i64 %bit.{size}, 0
+  br i1 %has.{size}, label %do.{size}, label %next.{size}
+do.{size}:
+""")
+        w.copy_piece(size)
+        w.add(f"  br label %next.{size}\nnext.{size}:")
+        offset = f"%at.{size}"
+    w.add(f"  ret {w.length} %length")
+
+
+def _unless_near(w: _Writer, difference: str, downwards: bool) -> None:
+    """To %far if a vector can be stored before the next is loaded; else element by element."""
+    later, former = (f"ptrtoint ptr {pointer} to i64" for pointer in difference.split(", "))
+    size = w.bulk.size
+    w.add(f"""
+  %later = {later}
+  %former = {former}
+  %distance = sub i64 %later, %former
+  %ahead = sub i64 %distance, 1
+  %reach = sub i64 %n, 1
+  %short = icmp ult i64 %reach, {VECTOR - 1}
+  %within = select i1 %short, i64 %reach, i64 {VECTOR - 1}
+  %close = icmp ult i64 %ahead, %within
+  %any = icmp ne i64 %n, 0
+  %near = and i1 %close, %any
+  br i1 %near, label %each, label %far
+each:
+  %k = phi i64 [ 0, %start ], [ %k2, %each ]
+  %k2 = add i64 %k, {size}
+""")
+    if downwards:
+        w.add("  %at.each = sub i64 %n, %k2")
+    else:
+        w.add("  %at.each = add i64 %k, 0")
+    w.add(f"""
+  %ps.each = getelementptr i8, ptr %s, i64 %at.each
+  %pd.each = getelementptr i8, ptr %d, i64 %at.each
+  %element = load {w.element}, ptr %ps.each, align 1
+  store {w.element} %element, ptr %pd.each, align 1
+  %again = icmp ult i64 %k2, %n
+  br i1 %again, label %each, label %done
+done:
+  ret {w.length} %length
+""")
 
 
 def _fill(w: _Writer) -> None:
@@ -252,8 +325,10 @@ found:
 
 BODIES: dict[str, Callable[[_Writer], None]] = {
     "copy": _copy,
+    "copy_down": _copy_down,
     "fill": _fill,
     "copy_until": lambda w: _look(w, ("s",), copies=True),
     "scan": lambda w: _look(w, ("s",), copies=False),
+    "span": lambda w: _look(w, ("s",), copies=False),
     "compare": lambda w: _look(w, ("d", "s"), copies=False),
 }

@@ -12,6 +12,8 @@ from tcg.decode.intel.table import Table
 # fmt: off
 FAMILIES = (
     "move", "arithmetic", "logic", "branch", "stack", "calls",
+    "shift", "multiply", "bits", "bcd", "bmi", "atomics", "string", "flag_instructions", "frames",
+    "far", "system",
 )
 # fmt: on
 """The modules of this package that hold semantic functions."""

@@ -255,6 +255,21 @@ STORERS: dict[str, Callable[[Operands, Operand, Value], None]] = {
 # fmt: on
 
 
+# fmt: off
+ATOMIC: dict[str, Callable[..., tuple[str, Value]]] = {
+    "add": lambda one, src: ("add", src),
+    "sub": lambda one, src: ("add", -src),
+    "inc": lambda one: ("add", one),
+    "dec": lambda one: ("add", -one),
+    "and": lambda one, src: ("and", src),
+    "or":  lambda one, src: ("or", src),
+    "xor": lambda one, src: ("xor", src),
+    "not": lambda one: ("xor", -one),
+}
+# fmt: on
+"""Instructions that LOCK makes one atomic operation: which, and its operand."""
+
+
 def lift_row(c: X86, row: Row, meaning: Meaning) -> None:
     """Emit one instruction: operands, meaning, result, flags."""
     c.operands = operands = Operands(c, row)
@@ -277,10 +292,15 @@ def _lift_plain(row: Row, operands: Operands, meaning: Meaning) -> None:
 
 
 def _lift_locked(c: X86, row: Row, operands: Operands, meaning: Meaning) -> None:
-    """LOCK: try until nobody wrote memory between the load and the store."""
+    """LOCK: the host's own operation; else try until nobody wrote between load and store."""
     type_ = operands.first_type()
     sources = [operands.load(operand) for operand in row.operands[1:]]
     address = operands.address
+    atomic = ATOMIC.get(row.name)
+    if atomic is not None:
+        operation, operand = atomic(c.const(type_, 1), *sources)
+        meaning(c, c.rmw(operation, address, operand), *sources)
+        return
     again, done = c.new_block("again"), c.new_block("swapped")
     c.br(again)
     c.open(again)

@@ -44,10 +44,13 @@ class Toolchain:
     name: str
     command: tuple[str, ...]
     flags: tuple[str, ...]
-    is_guest: bool = True
+    guest: str = "ppc"
+    """The machine, as the commands are named; empty for native programs."""
 
     def unavailable(self) -> str | None:
         """Why this compiler cannot be used here, or None."""
+        if self.guest == "x86_64" and os.uname().machine != "x86_64":
+            return "this is no x86-64 machine"
         if "ziglang" in self.command:
             found = importlib.util.find_spec("ziglang") is not None
             return None if found else "zig is not installed (pip install ziglang)"
@@ -59,12 +62,16 @@ def toolchains() -> dict[str, Toolchain]:
     """Every compiler by name."""
     gcc = "powerpc-linux-gnu-gcc"
     zig = (*ZIG, "-target", "powerpc-linux-musleabihf")
+    zig_x86 = (*ZIG, "-target", "x86_64-linux-musl", "-mcpu=x86_64")
     # fmt: off
     rows = (
         Toolchain("gcc-static",  (gcc,), ("-static",)),
         Toolchain("gcc-dynamic", (gcc,), ()),
         Toolchain("zig-musl",    zig,    ("-static",)),
         Toolchain("zig-pie",     zig,    ("-static-pie", "-fPIE")),
+        Toolchain("x86_64-static",  ("gcc",), ("-static",), "x86_64"),
+        Toolchain("x86_64-dynamic", ("gcc",), ("-pie",),    "x86_64"),
+        Toolchain("x86_64-musl", zig_x86,  ("-static",),    "x86_64"),
         native(),
     )
     # fmt: on
@@ -74,9 +81,9 @@ def toolchains() -> dict[str, Toolchain]:
 def native() -> Toolchain:
     """The host's own gcc, or zig in its place."""
     if shutil.which("gcc"):
-        return Toolchain("native", ("gcc",), (), is_guest=False)
+        return Toolchain("native", ("gcc",), (), guest="")
     target = ("-target", f"{os.uname().machine}-linux-musl")
-    return Toolchain("native", (*ZIG, *target), ("-static",), is_guest=False)
+    return Toolchain("native", (*ZIG, *target), ("-static",), guest="")
 
 
 TOOLCHAINS = toolchains()

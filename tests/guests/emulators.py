@@ -1,7 +1,8 @@
 """Ways of running a program: natively, under an installed QEMU, under each of our engines.
 
 `QEMUPY_PPC` overrides the command of our emulator; `QEMUPY_PPC=qemu-ppc` tries the tests themselves
-on an emulator known to be good.  Such a command is given none of our options.
+on an emulator known to be good, and so do `QEMUPY_X86_64` and its like.  Such a command is given
+none of our options.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from pathlib import Path
 import qemupy
 
 SYSROOT = Path("/usr/powerpc-linux-gnu")
-"""Where Debian's cross compiler keeps the guest's dynamic loader and libraries."""
+SYSROOTS = {"ppc": SYSROOT}
+"""Where Debian's cross compilers keep a guest's dynamic loader and libraries; the host's own are
+in their usual place.
+"""
 
 ENGINES = ("threaded", "jit", "interp")
 
@@ -65,22 +69,23 @@ class Emulator:
 NATIVE = Emulator("native")
 
 
-def overridden() -> bool:
+def overridden(guest: str = "ppc") -> bool:
     """Whether the tests are pointed at another emulator than ours."""
-    return "QEMUPY_PPC" in os.environ
+    return f"QEMUPY_{guest.upper()}" in os.environ
 
 
-def sysroot_option() -> Sequence[str]:
+def sysroot_option(guest: str = "ppc") -> Sequence[str]:
     """`-L` with the guest libraries, where there are any."""
-    return ("-L", str(SYSROOT)) if SYSROOT.is_dir() else ()
+    folder = SYSROOTS.get(guest)
+    return ("-L", str(folder)) if folder and folder.is_dir() else ()
 
 
-def ours(engine: str, *options: str) -> Emulator:
-    """One of our engines, or whatever `QEMUPY_PPC` says."""
-    if overridden():
-        command = shlex.split(os.environ["QEMUPY_PPC"])
-        return Emulator(engine, (*command, *sysroot_option()))
-    command = qemupy.command("ppc", "-accel", engine, *sysroot_option(), *options)
+def ours(engine: str, *options: str, guest: str = "ppc") -> Emulator:
+    """One of our engines for a guest, or whatever `QEMUPY_PPC` and its like say."""
+    if overridden(guest):
+        command = shlex.split(os.environ[f"QEMUPY_{guest.upper()}"])
+        return Emulator(engine, (*command, *sysroot_option(guest)))
+    command = qemupy.command(guest, "-accel", engine, *sysroot_option(guest), *options)
     return Emulator(engine, tuple(command))
 
 

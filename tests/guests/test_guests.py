@@ -1,6 +1,7 @@
 """Small programs of our own, on every compiler and optimization, against their native output.
 
-A program that only makes sense on the guest has its output in a file `<name>.expected`.
+A program that only makes sense on one machine is in a folder of the machine's name, and has its
+output in a file `<name>.expected` unless that machine is the host's.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ from _pytest.mark.structures import ParameterSet
 from tests.guests import build, emulators
 from tests.guests.emulators import Emulator, Outcome
 
-PROGRAMS = sorted(path.stem for path in build.SOURCES.glob("*.c"))
-GUESTS = [name for name, chain in build.TOOLCHAINS.items() if chain.is_guest]
+PROGRAMS = sorted(build.SOURCES.glob("*.c"))
+GUESTS = [name for name, chain in build.TOOLCHAINS.items() if chain.guest]
+OWN_PROGRAMS = {
+    guest: sorted((build.SOURCES / folder).glob("*.c"))
+    for guest, folder in (("ppc", "ppc"), ("x86_64", "x86_64"))
+}
+"""Programs that only make sense on one machine, in a folder of their own."""
 ENGINES = ("threaded", "jit")
 
 ARGUMENTS = {"arguments": ("one", "", "two words", "--three")}
@@ -28,22 +34,24 @@ QEMU_DIFFERS = {
 }
 """Only looked at when these tests are tried on QEMU."""
 
-QUICK = {("gcc-static", "-O2"), ("gcc-dynamic", "-O0"), ("zig-musl", "-O3"), ("zig-pie", "-O1")}
+QUICK = {
+    ("gcc-static", "-O2"), ("gcc-dynamic", "-O0"), ("zig-musl", "-O3"), ("zig-pie", "-O1"),
+    ("x86_64-static", "-O2"), ("x86_64-dynamic", "-O0"), ("x86_64-musl", "-O3"),
+}  # fmt: skip
 
 
 def cases() -> list[ParameterSet]:
     """Every program, compiler, optimization and engine; the lesser part is marked slow."""
     rows: list[ParameterSet] = []
-    for program in PROGRAMS:
-        for toolchain in GUESTS:
+    for toolchain in GUESTS:
+        for program in (*PROGRAMS, *OWN_PROGRAMS.get(build.TOOLCHAINS[toolchain].guest, ())):
             for optimization in build.OPTIMIZATIONS:
                 quick = (toolchain, optimization) in QUICK
                 for engine in ENGINES:
                     marks = [] if quick else [pytest.mark.slow]
                     row = (program, toolchain, optimization, engine)
-                    rows.append(
-                        pytest.param(*row, marks=marks, id="".join(["-".join(row[:2]), *row[2:]]))
-                    )
+                    name = f"{program.stem}-{toolchain}{optimization}{engine}"
+                    rows.append(pytest.param(*row, marks=marks, id=name))
     return rows
 
 
@@ -54,12 +62,12 @@ def run(emulator: Emulator, program: Path, folder: Path) -> Outcome:
     return emulator.run(program, *extra, cwd=folder, env=ENVIRONMENT)
 
 
-def expected(name: str, folder: Path) -> Outcome:
+def expected(source: Path, folder: Path) -> Outcome:
     """What the program does natively, or is written to do."""
-    written = build.SOURCES / f"{name}.expected"
+    written = source.with_suffix(".expected")
     if written.exists():
         return Outcome(0, written.read_bytes(), b"")
-    native = build.build(build.SOURCES / f"{name}.c", "native", "-O1")
+    native = build.build(source, "native", "-O1")
     return run(emulators.NATIVE, native, folder)
 
 
@@ -70,16 +78,17 @@ def status_of(outcome: Outcome) -> int:
 
 @pytest.mark.parametrize(("program", "toolchain", "optimization", "engine"), cases())
 def test_a_guest_program_does_what_it_does_natively(
-    program: str, toolchain: str, optimization: str, engine: str, tmp_path: Path
+    program: Path, toolchain: str, optimization: str, engine: str, tmp_path: Path
 ) -> None:
     reason = build.TOOLCHAINS[toolchain].unavailable()
     if reason:
         pytest.skip(reason)
-    if emulators.overridden() and program in QEMU_DIFFERS:
-        pytest.skip(QEMU_DIFFERS[program])
-    binary = build.build(build.SOURCES / f"{program}.c", toolchain, optimization)
+    guest = build.TOOLCHAINS[toolchain].guest
+    if emulators.overridden(guest) and program.stem in QEMU_DIFFERS:
+        pytest.skip(QEMU_DIFFERS[program.stem])
+    binary = build.build(program, toolchain, optimization)
     wanted = expected(program, tmp_path / "native")
-    got = run(emulators.ours(engine), binary, tmp_path / "guest")
+    got = run(emulators.ours(engine, guest=guest), binary, tmp_path / "guest")
     assert got.stdout.decode() == wanted.stdout.decode()
     assert status_of(got) == status_of(wanted)
     assert not re.search(rb"Traceback", got.stderr), got.stderr.decode()

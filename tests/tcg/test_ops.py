@@ -15,7 +15,7 @@ import pytest
 
 from tcg import ops
 from tcg.ops import OPS, Op
-from tcg.types import I1, I8, I16, I32, I64, I128, Type
+from tcg.types import I1, I8, I16, I32, I64, I128, V4I1, V4I16, Type
 
 I4 = Type("i4", 4)
 Bits = list[int]
@@ -104,6 +104,26 @@ def swapped(x: Bits) -> Bits:
     return [b for i in range(len(x) - 8, -8, -8) for b in x[i : i + 8]]
 
 
+def held(value: int, low: int, high: int, like: Bits) -> Bits:
+    """The nearest number that is in the range."""
+    return wrapped(sorted((low, value, high))[1], like)
+
+
+def held_signed(value: int, like: Bits) -> Bits:
+    half = 2 ** (len(like) - 1)
+    return held(value, -half, half - 1, like)
+
+
+def high(product: int, like: Bits) -> Bits:
+    """The upper half of a product of twice the width."""
+    return bits(product % 4 ** len(like), 2 * len(like))[len(like) :]
+
+
+def mean(x: Bits, y: Bits) -> Bits:
+    total = add(add([*x, 0], [*y, 0]), bits(1, len(x) + 1))
+    return total[1:]
+
+
 def flag(condition: bool) -> Bits:
     return [int(condition)]
 
@@ -128,6 +148,18 @@ WITNESS: dict[Op, Callable[..., Bits]] = {
     ops.CTZ:    lambda x: wrapped(leading(x[::-1]), x),
     ops.POPCNT: lambda x: wrapped(sum(x), x),
     ops.BSWAP:  swapped,
+    ops.SMIN:   lambda x, y: min(x, y, key=signed),
+    ops.SMAX:   lambda x, y: max(x, y, key=signed),
+    ops.UMIN:   lambda x, y: min(x, y, key=number),
+    ops.UMAX:   lambda x, y: max(x, y, key=number),
+    ops.IABS:   lambda x: sub(bits(0, len(x)), x) if x[-1] else x,
+    ops.SADDS:  lambda x, y: held_signed(signed(x) + signed(y), x),
+    ops.SSUBS:  lambda x, y: held_signed(signed(x) - signed(y), x),
+    ops.UADDS:  lambda x, y: held(number(x) + number(y), 0, 2 ** len(x) - 1, x),
+    ops.USUBS:  lambda x, y: held(number(x) - number(y), 0, 2 ** len(x) - 1, x),
+    ops.UAVG:   mean,
+    ops.UMULH:  lambda x, y: high(number(x) * number(y), x),
+    ops.SMULH:  lambda x, y: high(signed(x) * signed(y), x),
     ops.EQ:     lambda x, y: flag(x == y),
     ops.NE:     lambda x, y: flag(x != y),
     ops.ULT:    lambda x, y: flag(x[::-1] < y[::-1]),
@@ -178,6 +210,20 @@ def test_conversion(op: Op) -> None:
         for (x,) in operands(source, 1):
             expected = number(CONVERSIONS[op](bits(x, source.bits), result.bits))
             assert result.wrap(op.meaning(source, result, x)) == expected, (source, result, x)
+
+
+@pytest.mark.parametrize(
+    ("op", "vectors", "result"),
+    [
+        (ops.ADD, (0x00FF_7FFF_8000_0001, 0x0001_0001_8000_FFFF), 0x0100_8000_0000_0000),
+        (ops.SHL, (0x0001_0001_0001_0001, 0x0011_0010_000F_0001), 0x0002_0001_8000_0002),
+        (ops.SLT, (0x8000_0001_0000_FFFF, 0x7FFF_0001_FFFF_0000), 0b1001),
+    ],
+)
+def test_lane_by_lane(op: Op, vectors: tuple[int, int], result: int) -> None:
+    assert op.meaning is not None
+    type_ = V4I1 if op.result == "i1" else V4I16
+    assert ops.lanewise(op.meaning)(V4I16, type_, *vectors) == result
 
 
 @pytest.mark.parametrize("op", [op for op in OPS.values() if op.commutes], ids=repr)

@@ -15,7 +15,7 @@ def explain(
     A `line` other than 0 is where the text stands in a file.
     """
     is_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-    position = len(text) if is_end else (error.pos_in_stream or 0)
+    position = len(text) if is_end else error.pos_in_stream
     before, after = text[:position].rstrip(), text[position:]
     here = line or text.count("\n", 0, position if after.strip() else len(before)) + 1
     expected = ", ".join(sorted({words.get(name, name.lower()) for name in wanted(error)}))

@@ -13,10 +13,14 @@ from tcg.decode.intel.encoding import Encoding
 from tcg.decode.intel.parse import RowText
 from tcg.decode.intel.table import MODES
 
+VexBits = tuple[tuple[int, ...], tuple[int, ...]]
+Slots = dict[tuple[bool, int, int], list[RowText]]
+"""The rows of a slot: whether it has VEX, its map, its opcode."""
+
 
 def check(rows: Sequence[RowText]) -> None:
     """Raise TableError if two rows do not get along."""
-    slots: dict[tuple[bool, int, int], list[RowText]] = defaultdict(list)
+    slots: Slots = defaultdict(list)
     for text in rows:
         for place in places(text.encoding):
             slots[place].append(text)
@@ -67,16 +71,18 @@ def _both(one: Encoding, other: Encoding) -> int | None:
         one.takes_prefix(prefix) and other.takes_prefix(prefix) for prefix in range(4)
     ):
         return None
-    if one.vex and other.vex and not all(set(a) & set(b) for a, b in zip(one.vex, other.vex)):
+    if one.vex and other.vex and not _same_vex(one.vex, other.vex):
         return None
     if not one.has_modrm:
         return 0
     return next((byte for byte in range(256) if one.fits(byte) and other.fits(byte)), None)
 
 
-def _check_reached(
-    rows: Sequence[RowText], slots: dict[tuple[bool, int, int], list[RowText]]
-) -> None:
+def _same_vex(one: VexBits, other: VexBits) -> bool:
+    return all(set(ours) & set(theirs) for ours, theirs in zip(one, other, strict=True))
+
+
+def _check_reached(rows: Sequence[RowText], slots: Slots) -> None:
     """A row must match something in some mode that the rows before it leave over."""
     reached: set[int] = set()
     all_rows = [

@@ -33,7 +33,7 @@ for rows in which 66 is part of the opcode, and for VEX.
 class Candidate(NamedTuple):
     """What dispatch needs to know of a row."""
 
-    index: int
+    number: int
     encoding: Encoding
     properties: frozenset[str]
     feature: str | None
@@ -43,8 +43,8 @@ class Candidate(NamedTuple):
 def candidates(facts: Sequence[Kept]) -> list[Candidate]:
     """What is kept of rows as dispatch wants it: see `kept` in `table`."""
     return [
-        Candidate(index, Encoding(*values[-1]), frozenset(values[6]), values[7], values[5])
-        for index, values in enumerate(facts)
+        Candidate(number, Encoding(*values[-1]), frozenset(values[6]), values[7], values[5])
+        for number, values in enumerate(facts)
     ]
 
 
@@ -153,16 +153,16 @@ class Builder:
     def _by_suffix(self, rows: Sequence[Candidate]) -> Slot:
         """One leaf, in which the byte behind the operands selects the row."""
         _, sizes, _, flags = self._leaf(rows[0])
-        self.reached.update(row.index for row in rows)
-        by_byte = {row.encoding.suffix: row.index for row in reversed(rows)}
+        self.reached.update(row.number for row in rows)
+        by_byte = {row.encoding.suffix: row.number for row in reversed(rows)}
         return (d.MODRM, (by_byte, sizes, d.SUFFIX, flags))
 
     def _leaf(self, row: Candidate) -> Leaf:
-        leaf = self._leaves.get(row.index)
+        leaf = self._leaves.get(row.number)
         if leaf is None:
-            self.reached.add(row.index)
-            leaf = (row.index, opsizes(row, self.mode), row.encoding.immediate, flags_of(row))
-            self._leaves[row.index] = leaf
+            self.reached.add(row.number)
+            leaf = (row.number, opsizes(row, self.mode), row.encoding.immediate, flags_of(row))
+            self._leaves[row.number] = leaf
         return leaf
 
     def _shared(self, slot: Slot) -> Slot:

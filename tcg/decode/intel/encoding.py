@@ -17,9 +17,11 @@ class Encoding(NamedTuple):
     """Where an instruction is in the opcode maps.
 
     `vex`: the values of VEX.L and of VEX.W that fit, or None without VEX; `prefix`: an index of
-    PREFIX_NAMES, or NFX, or None if the row says nothing of prefixes; `map`: 0 to 3, for one byte, 0F,
-    0F 38 and 0F 3A; `span`: 8 if the opcode's low bits are an operand; `mods`: whether ModRM
-    may name MEMORY, a REGISTER, or both; `regs`: the digits that ModRM.reg may be, as bits; `rm`: what ModRM.rm must be, or None; `suffix`: an opcode behind the operands; `immediate`: as the decoder counts them.
+    PREFIX_NAMES, or NFX, or None if the row says nothing of prefixes; `map`: 0 to 3, for one
+    byte, 0F, 0F 38 and 0F 3A; `span`: 8 if the opcode's low bits are an operand; `mods`: whether
+    ModRM may name MEMORY, a REGISTER, or both; `regs`: the digits that ModRM.reg may be, as bits;
+    `rm`: what ModRM.rm must be, or None; `suffix`: an opcode behind the operands; `immediate`: as
+    the decoder counts them.
     """
 
     vex: tuple[tuple[int, ...], tuple[int, ...]] | None

@@ -48,7 +48,8 @@ BYTES = {
 """Sizes that are always the same; ss and sd are the one element that counts."""
 
 VARYING = {
-    "v": (2, 4, 8), "z": (2, 4, 4), "y": (4, 4, 8), "p": (4, 6, 10), "a": (4, 8, 8), "s": (6, 6, 10),
+    "v": (2, 4, 8), "z": (2, 4, 4), "y": (4, 4, 8),
+    "p": (4, 6, 10), "a": (4, 8, 8), "s": (6, 6, 10),
 }
 """Sizes by the operand size: 2, 4, 8."""
 

@@ -60,7 +60,6 @@ VEX_WORDS = {
 VEX_MAPS = {"0F": 1, "0F38": 2, "0F3A": 3}
 VEX_PREFIXES = {name.upper(): index for index, name in enumerate(PREFIX_NAMES)}
 VEX_WS = {"W0": (0,), "W1": (1,), "WIG": (0, 1)}
-ALL_W = (0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +194,8 @@ class _Reader:
 
     def _vex(self, word: Token) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], int, int]:
         length: tuple[int, ...] | None = None
-        ws, prefix, number = ALL_W, 0, 0
+        ws: tuple[int, ...] = (0, 1)
+        prefix = number = 0
         for part in word.split(".")[1:]:
             if part in VEX_WORDS:
                 length = VEX_WORDS[part]

@@ -128,7 +128,7 @@ class Table:
         return frozenset(row.feature for row in self.rows if row.feature)
 
     def disassemble(self, decoded: Decoded, pc: int, mode: int) -> str:
-        """The instruction in Intel's syntax."""
+        """The instruction in Intel's syntax; what is relative to `pc` is absolute in its fields."""
         from tcg.decode.intel.text import show
 
-        return show(self.rows[decoded.row], decoded.fields, pc, mode)
+        return show(self.rows[decoded.row], decoded.fields, mode)

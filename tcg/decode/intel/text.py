@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tcg.decode.intel.operands import FIXED, MAY_BE_MEMORY, Operand
@@ -18,12 +19,14 @@ REGISTERS = {2: WORDS, 4: DOUBLES, 8: QUADS}
 SEGMENTS = "es cs ss ds fs gs".split()
 
 SIZES = {
-    1: "byte", 2: "word", 4: "dword", 6: "fword", 8: "qword", 10: "tbyte", 16: "xmmword", 32: "ymmword",
+    1: "byte", 2: "word", 4: "dword", 6: "fword", 8: "qword", 10: "tbyte",
+    16: "xmmword", 32: "ymmword",
 }
 # fmt: on
 
 
-class Fields(NamedTuple):
+@dataclass(slots=True)
+class Fields:
     """The decoded fields by name; see FIELDS."""
 
     length: int
@@ -52,8 +55,8 @@ class _Shown(NamedTuple):
     mode: int
 
 
-def show(row: Row, fields: Sequence[int], pc: int, mode: int) -> str:
-    """The instruction with these fields.  `pc` is only needed by what is relative to it."""
+def show(row: Row, fields: Sequence[int], mode: int) -> str:
+    """The instruction with these fields."""
     f = Fields(*fields)
     shown = _Shown(row, f, mode)
     size = f.addrsize if "byaddr" in row.properties else f.opsize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -15,6 +16,8 @@ from tcg.fields import FieldLike
 from tcg.frontend import Decoded
 from tcg.ir import Function
 from tcg.types import integer
+
+_NOT_IN_SYMBOLS = re.compile(r"\W")
 
 
 class X86Frontend:
@@ -51,8 +54,8 @@ class X86Frontend:
         return FIELDS
 
     def row_name(self, row: int) -> str:
-        """The row's mnemonic."""
-        return self.table.rows[row].name
+        """A name for the row that no other one has, fit for a symbol."""
+        return _NOT_IN_SYMBOLS.sub("_", self.table.rows[row].key)
 
     def new_builder(self, function: Function) -> X86:
         """A builder with x86's registers."""

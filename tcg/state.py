@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from tcg.types import I8, I32, I64, Type
+from tcg.types import I32, I64, Type
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,8 +155,6 @@ the sticky flags of f80 operations, less those that the host's register has.
 what the guest may do (PROT_*).  `host_stack`: where leaving guest code goes back to.
 """
 
-JUMP_BUFFER_BYTES = 256
-
 
 _HEADER_LAYOUT = StateLayout(HEADER_FIELDS)
 HEADER: dict[str, Slot] = _HEADER_LAYOUT.slots
@@ -170,7 +168,6 @@ def new_layout() -> StateLayout:
     layout = StateLayout()
     layout.slots.update(HEADER)
     layout.size = HEADER_SIZE
-    layout.file("jump_buffer", I8, (f"jump_buffer{i}" for i in range(JUMP_BUFFER_BYTES)))
     return layout
 
 

@@ -277,7 +277,7 @@ class Lowering:
         self.names[inst] = self.temp(f"extractvalue {{ i64, i64 }} {pair}, 0")
 
     def lower_places(self, inst: Value) -> None:
-        """pdep and pext: the host's instructions of that name."""
+        """The host's instructions of that name."""
         t = inst.type
         x, mask = map(self.operand, inst.args)
         call = f"{t} @llvm.x86.bmi.{inst.op}.{t.bits}({t} {x}, {t} {mask})"

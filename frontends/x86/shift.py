@@ -99,7 +99,7 @@ def shld(c: X86, dst: Value, src: Value, count: Value) -> Value:
     """dst <- dst << count, the high bits of src in; a word goes on with src again"""
     bits = dst.type.bits
     amount = shift_amount(c, dst, count)
-    wide = _joined(dst, src) if bits > 16 else _joined(_joined(dst, src), src.zext(I32))
+    wide = _joined(dst, src) if bits > 16 else _joined(_joined(dst, src), src.zext(I32) << bits)
     wide_by = amount.zext(wide.type)
     result = ((wide << wide_by) >> (wide.type.bits - bits)).trunc(dst.type)
     if bits > 16:

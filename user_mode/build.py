@@ -75,7 +75,7 @@ def build_x86_64(
     frontend = X8664Frontend()
     where = "frontends.x86.frontend:X8664Frontend"
     translator = _translator(frontend, where, memory, settings, log, environ)
-    abi = X8664Abi(frontend.state, cpu_model(settings.cpu))
+    abi = X8664Abi(frontend, cpu_model(settings.cpu))
     return _process("qemupy-x86_64", abi, memory, translator, loader, settings, log, environ)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tcg.frontend import GuestException
 from user_mode.siginfo import SI_KERNEL
 
-DE, DB, BP, OF, BR, UD, GP, PF, MF, XF = 0, 1, 3, 4, 5, 6, 13, 14, 16, 19
+DE, DB, BP, OF, BR, UD, SS, GP, PF, MF, XF = 0, 1, 3, 4, 5, 6, 12, 13, 14, 16, 19
 """Exception numbers (SDM vol. 3, 6.3.1)."""
 
 FPE_INTDIV, FPE_FLTDIV, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV = 1, 3, 4, 5, 6, 7

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frontends.x86.state import X86State
 from user_mode.abi.base import SyscallAbi
-from user_mode.abi.x86.fpstate import FpState
 from user_mode.abi.x86_64.constants import CONSTANTS
 from user_mode.abi.x86_64.convention import X8664Convention
 from user_mode.abi.x86_64.numbers import NUMBERS
@@ -15,13 +13,14 @@ from user_mode.abi.x86_64.threads import X8664Threads
 
 if TYPE_CHECKING:
     from frontends.x86.cpuid import CpuModel
+    from frontends.x86.frontend import X8664Frontend
 
 
 class X8664Abi(X8664Threads, SyscallAbi):
     """The ABI over CPUs with this state."""
 
-    def __init__(self, state: X86State, model: CpuModel) -> None:
+    def __init__(self, frontend: X8664Frontend, model: CpuModel) -> None:
         """`model`: the processor that CPUID describes."""
-        X8664Threads.__init__(self, state, model, FpState(state, "xsave" in model.features))
-        convention = X8664Convention(state.gpr.slots)
+        X8664Threads.__init__(self, frontend, model)
+        convention = X8664Convention(frontend.state.gpr.slots)
         SyscallAbi.__init__(self, NUMBERS, STRUCTS, CONSTANTS, convention, machine=b"x86_64")

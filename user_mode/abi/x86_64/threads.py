@@ -6,11 +6,15 @@ Source: arch/x86/kernel/{process_64,signal_64,traps}.c, arch/x86/entry/vsyscall/
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from frontends.x86.state import AX, SP
 from tcg.cpu import Cpu
+from tcg.faults import GuestFault
 from user_mode.abi.x86 import traps
+from user_mode.abi.x86.effective import faulting_address
+from user_mode.abi.x86.fpstate import FpState
 from user_mode.abi.x86.registers import CS, SS, USER_CS_64, USER_DS, Registers
 from user_mode.abi.x86.threads import X86Threads
 from user_mode.abi.x86_64 import sigframe
@@ -19,7 +23,10 @@ from user_mode.siginfo import SI_KERNEL, SigInfo
 from user_mode.signals import Context, Delivery
 
 if TYPE_CHECKING:
+    from frontends.x86.cpuid import CpuModel
+    from frontends.x86.frontend import X8664Frontend
     from tcg.engine import Exit
+    from tcg.frontend import Decoded
     from user_mode.process import Thread
 
 VSYSCALLS = {
@@ -35,6 +42,11 @@ class X8664Threads(X86Threads):
 
     tls_before_child_tid = False
     """clone(2) takes flags, stack, parent_tid, child_tid, tls."""
+
+    def __init__(self, frontend: X8664Frontend, model: CpuModel) -> None:
+        """`model`: the processor that CPUID describes."""
+        super().__init__(frontend.state, model, FpState(frontend.state, "xsave" in model.features))
+        self._decode = frontend.decode
 
     def start_program(self, cpu: Cpu, entry: int, stack: int) -> None:
         """start_thread(): everything is zero but rip, rsp and the kernel's selectors."""
@@ -83,13 +95,23 @@ class X8664Threads(X86Threads):
 
     def note_page_fault(self, thread: Thread, stop: Exit, info: SigInfo) -> SigInfo | None:
         """Jumps to the vsyscall page are calls; what is not canonical is #GP."""
-        is_fetch = not stop.code
-        if is_fetch and info.address in VSYSCALLS:
-            return self._vsyscall(thread, VSYSCALLS[info.address])
-        if not is_canonical(info.address):
-            thread.trap = (traps.GP, 0, thread.trap[2])
-            return SigInfo(signal.SIGSEGV, SI_KERNEL)
-        return super().note_page_fault(thread, stop, info)
+        address, is_stack = info.address, False
+        if not stop.code and address in VSYSCALLS:
+            return self._vsyscall(thread, VSYSCALLS[address])
+        if stop.code and info.signo == signal.SIGSEGV:
+            decoded = self._instruction(thread, stop.pc)
+            address, is_stack = faulting_address(self.state, thread.cpu, decoded, address)
+        if not is_canonical(address):
+            thread.trap = (traps.SS if is_stack else traps.GP, 0, thread.trap[2])
+            return SigInfo(signal.SIGBUS if is_stack else signal.SIGSEGV, SI_KERNEL)
+        return super().note_page_fault(thread, stop, replace(info, address=address))
+
+    def _instruction(self, thread: Thread, pc: int) -> Decoded | None:
+        try:
+            code = thread.process.memory.fetch(pc, self.instruction_bytes)
+        except GuestFault:
+            return None
+        return self._decode(code, 0, pc)
 
     def _vsyscall(self, thread: Thread, number: int) -> SigInfo | None:
         """emulate_vsyscall(): make the call, and return from the function that it is."""

@@ -304,12 +304,41 @@ define internal void @flags_out(ptr %case, ptr %env, ptr %flags) {
   ret void
 }
 
-; Run cases [first, count) from a record on.  Gives the number of the case that left for something
-; that only Python can do, or `count`; what is left of that case is batch_finish's.
+; batch_run(job, first, count): run cases [first, count) from a record on.  Gives the number of the
+; case that left for something that only Python can do, or `count`.
 ;
-; job: env, record, enter, before, after, stride, window, window size, copies, flags,
-;      x87 in, x87 out (functions of a case and env, or null)
-%job = type { ptr, ptr, ptr, ptr, ptr, i64, ptr, i64, ptr, ptr, ptr, ptr }
+; job: env, record, enter, before, after, stride, window, window size, copies, flags, x87, signals,
+;      pc, reach
+; `x87`: where its registers are in env, or null; `signals`: a signal and a trap number, 32 bits
+; each, for every GuestException; `reach`: the bits that an address has.
+%job = type { ptr, ptr, ptr, ptr, ptr, i64, ptr, i64, ptr, ptr, ptr, ptr, i64, i64 }
+
+; Put case `i` into env and memory.
+define void @batch_load(ptr %job.at, i64 %i) {
+entry:
+  %job = load %job, ptr %job.at
+  %env = extractvalue %job %job, 0
+  %before = extractvalue %job %job, 3
+  %stride = extractvalue %job %job, 5
+  %window = extractvalue %job %job, 6
+  %window.size = extractvalue %job %job, 7
+  %copies = extractvalue %job %job, 8
+  %flags = extractvalue %job %job, 9
+  %x87 = extractvalue %job %job, 10
+  %offset = mul i64 %i, %stride
+  %case = getelementptr i8, ptr %before, i64 %offset
+  %memory = getelementptr i8, ptr %case, i64 {{case.WINDOW}}
+  call void @llvm.memcpy.p0.p0.i64(ptr %window, ptr %memory, i64 %window.size, i1 false)
+  call void @copy_in(ptr %case, ptr %env, ptr %copies)
+  call void @flags_in(ptr %case, ptr %env, ptr %flags)
+  %has.x87 = icmp ne ptr %x87, null
+  br i1 %has.x87, label %do.x87, label %done
+do.x87:
+  call void @x87_in(ptr %case, ptr %env, ptr %x87)
+  br label %done
+done:
+  ret void
+}
 
 define i64 @batch_run(ptr %job.at, i64 %first, i64 %count) {
 entry:
@@ -317,13 +346,6 @@ entry:
   %env = extractvalue %job %job, 0
   %record = extractvalue %job %job, 1
   %enter = extractvalue %job %job, 2
-  %before = extractvalue %job %job, 3
-  %stride = extractvalue %job %job, 5
-  %window = extractvalue %job %job, 6
-  %window.size = extractvalue %job %job, 7
-  %copies = extractvalue %job %job, 8
-  %flags = extractvalue %job %job, 9
-  %x87.in = extractvalue %job %job, 10
   %event.at = getelementptr i8, ptr %env, i64 {{event}}
   br label %each
 each:
@@ -331,18 +353,7 @@ each:
   %i.less = icmp ult i64 %i, %count
   br i1 %i.less, label %run, label %done
 run:
-  %offset = mul i64 %i, %stride
-  %case = getelementptr i8, ptr %before, i64 %offset
-  %memory = getelementptr i8, ptr %case, i64 {{case.WINDOW}}
-  call void @llvm.memcpy.p0.p0.i64(ptr %window, ptr %memory, i64 %window.size, i1 false)
-  call void @copy_in(ptr %case, ptr %env, ptr %copies)
-  call void @flags_in(ptr %case, ptr %env, ptr %flags)
-  %has.x87 = icmp ne ptr %x87.in, null
-  br i1 %has.x87, label %x87, label %enter.it
-x87:
-  call void %x87.in(ptr %case, ptr %env)
-  br label %enter.it
-enter.it:
+  call void @batch_load(ptr %job.at, i64 %i)
   %reason = call i32 %enter(ptr %env, ptr %record)
   %event = load i32, ptr %event.at
   %is.quiet = icmp eq i32 %event, 0
@@ -357,8 +368,8 @@ done:
   ret i64 %i
 }
 
-; Note what has become of case `i`: the reason it left for in ENDED, what was asked or raised in
-; EXIT, exit_pc in PC and the record (exit_rec or, of a fault, current_rec) in DETAIL.
+; Note what has become of case `i`, in the words of the host: see host.s.  DETAIL is the record that
+; knows the pc (exit_rec or, of a fault, current_rec), which is taken to be the job's.
 define void @batch_finish(ptr %job.at, i64 %i) {
 entry:
   %job = load %job, ptr %job.at
@@ -369,53 +380,79 @@ entry:
   %window.size = extractvalue %job %job, 7
   %copies = extractvalue %job %job, 8
   %flags = extractvalue %job %job, 9
-  %x87.out = extractvalue %job %job, 11
+  %x87 = extractvalue %job %job, 10
+  %signals = extractvalue %job %job, 11
+  %start.pc = extractvalue %job %job, 12
+  %reach = extractvalue %job %job, 13
   %offset = mul i64 %i, %stride
   %case = getelementptr i8, ptr %after, i64 %offset
   %memory = getelementptr i8, ptr %case, i64 {{case.WINDOW}}
   call void @llvm.memcpy.p0.p0.i64(ptr %memory, ptr %window, i64 %window.size, i1 false)
   call void @copy_out(ptr %case, ptr %env, ptr %copies)
   call void @flags_out(ptr %case, ptr %env, ptr %flags)
-  %has.x87 = icmp ne ptr %x87.out, null
-  br i1 %has.x87, label %x87, label %note
-x87:
-  call void %x87.out(ptr %case, ptr %env)
+  %has.x87 = icmp ne ptr %x87, null
+  br i1 %has.x87, label %do.x87, label %note
+do.x87:
+  call void @x87_out(ptr %case, ptr %env, ptr %x87)
   br label %note
 note:
   %reason.at = getelementptr i8, ptr %env, i64 {{exit_reason}}
   %reason = load i32, ptr %reason.at
   %ended.at = getelementptr i8, ptr %case, i64 {{case.ENDED}}
-  store i32 %reason, ptr %ended.at
-  %info.at = getelementptr i8, ptr %env, i64 {{exit_info}}
-  %info = load i32, ptr %info.at
   %exit.at = getelementptr i8, ptr %case, i64 {{case.EXIT}}
-  store i32 %info, ptr %exit.at
-  %pc.from = getelementptr i8, ptr %env, i64 {{exit_pc}}
-  %pc = load i64, ptr %pc.from
-  %pc.to = getelementptr i8, ptr %case, i64 {{case.PC}}
-  store i64 %pc, ptr %pc.to
-  %is.fault = icmp eq i32 %reason, {{Reason.FAULT}}
-  br i1 %is.fault, label %fault, label %other
+  %address.at = getelementptr i8, ptr %case, i64 {{case.ADDRESS}}
+  %detail.at = getelementptr i8, ptr %case, i64 {{case.DETAIL}}
+  %pc.at = getelementptr i8, ptr %case, i64 {{case.PC}}
+  %info.at = getelementptr i8, ptr %env, i64 {{exit_info}}
+  %info = load i64, ptr %info.at
+  %left.at = getelementptr i8, ptr %env, i64 {{exit_pc}}
+  %left.pc = load i64, ptr %left.at
+  %record.at = getelementptr i8, ptr %env, i64 {{exit_rec}}
+  %record = load i64, ptr %record.at
+  store i64 0, ptr %address.at
+  switch i32 %reason, label %asked [ i32 {{Reason.FAULT}}, label %fault
+                                     i32 {{Reason.EXCEPTION}}, label %exception ]
 fault:
   %address.from = getelementptr i8, ptr %env, i64 {{fault_address}}
   %address = load i64, ptr %address.from
+  %address.reached = and i64 %address, %reach
+  store i64 %address.reached, ptr %address.at
   %signal.from = getelementptr i8, ptr %env, i64 {{fault_signal}}
   %signal = load i32, ptr %signal.from
-  store i32 %signal, ptr %exit.at
+  store i32 %signal, ptr %ended.at
+  store i32 14, ptr %exit.at
   %current.from = getelementptr i8, ptr %env, i64 {{current_rec}}
   %current = load i64, ptr %current.from
-  br label %done
-other:
-  %record.from = getelementptr i8, ptr %env, i64 {{exit_rec}}
-  %record = load i64, ptr %record.from
-  br label %done
-done:
-  %fault.address = phi i64 [ %address, %fault ], [ 0, %other ]
-  %rec = phi i64 [ %current, %fault ], [ %record, %other ]
-  %address.to = getelementptr i8, ptr %case, i64 {{case.ADDRESS}}
-  store i64 %fault.address, ptr %address.to
-  %detail.to = getelementptr i8, ptr %case, i64 {{case.DETAIL}}
-  store i64 %rec, ptr %detail.to
+  store i64 %current, ptr %detail.at
+  store i64 %start.pc, ptr %pc.at
+  ret void
+exception:
+  %number.at = getelementptr [2 x i32], ptr %signals, i64 %info
+  %number = load i32, ptr %number.at
+  %trap.at = getelementptr i32, ptr %number.at, i64 1
+  %trap = load i32, ptr %trap.at
+  store i32 %number, ptr %ended.at
+  store i32 %trap, ptr %exit.at
+  store i64 %record, ptr %detail.at
+  %by.record = icmp ne i64 %record, 0
+  %exception.pc = select i1 %by.record, i64 %start.pc, i64 %left.pc
+  store i64 %exception.pc, ptr %pc.at
+  ret void
+asked:
+  ; int 0x80 stands at the exits, and leaves behind itself
+  store i32 0, ptr %ended.at
+  store i32 0, ptr %exit.at
+  %exit.pc = sub i64 %left.pc, 2
+  store i64 %exit.pc, ptr %pc.at
+  store i64 %info, ptr %detail.at
+  ret void
+}
+
+define internal void @x87_in(ptr %case, ptr %env, ptr %x87) {
+  ret void
+}
+
+define internal void @x87_out(ptr %case, ptr %env, ptr %x87) {
   ret void
 }
 

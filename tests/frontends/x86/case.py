@@ -8,8 +8,6 @@ the first 512 bytes are what FXSAVE stores.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from struct import Struct
-
 # fmt: off
 GPR       = 0       # 16 * 8
 RFLAGS    = 128
@@ -77,7 +75,7 @@ FIELDS: tuple[Field, ...] = (
 # fmt: on
 BY_NAME = {field.name: field for field in FIELDS}
 
-_XHEADER = Struct("<QQ")
+MASKS = {field.name: (1 << 8 * field.size) - 1 for field in FIELDS}
 
 
 def new_case(window: int) -> bytearray:

@@ -40,8 +40,9 @@ CODE16, CODE16_SIZE = 0x1000, 0x7000
 DATA16, DATA16_SIZE = 0x9000, 0x6000
 # fmt: on
 
-FS_BASE_32, GS_BASE_32 = 0x40, 0x80
-"""Where FS and GS start in 32-bit and 16-bit code, from address zero of its data."""
+FS_BASE_32, GS_BASE_32 = 0x40, DATA
+FS_BASE_16, GS_BASE_16 = 0x40, 0x80
+"""Where FS and GS start.  With GS, 16-bit addresses in 32-bit code reach the data."""
 
 EXITS = 8
 
@@ -61,8 +62,8 @@ SEGMENTS = (
     1, FLAT16, 0xFFFF, _DATA16,
     2, FS_BASE_32, 0xFFFFF, _DATA32,
     3, GS_BASE_32, 0xFFFFF, _DATA32,
-    4, FLAT16 + FS_BASE_32, 0xFFFF, _DATA16,
-    5, FLAT16 + GS_BASE_32, 0xFFFF, _DATA16,
+    4, FLAT16 + FS_BASE_16, 0xFFFF, _DATA16,
+    5, FLAT16 + GS_BASE_16, 0xFFFF, _DATA16,
 )
 # fmt: on
 

@@ -118,8 +118,8 @@ leave:
         mov     [rax], rcx
         mov     rbx, rax
         mov     dword ptr [rbx + {{case.ENDED}}], 0
+        mov     dword ptr [rbx + {{case.EXIT}}], 0
         mov     ecx, [{{EXIT_NUMBER}}]
-        mov     [rbx + {{case.EXIT}}], ecx
         mov     qword ptr [rbx + {{case.ADDRESS}}], 0
         mov     rax, [{{EXIT_PCS}} + 8 * rcx]
         mov     [rbx + {{case.PC}}], rax

@@ -1,0 +1,305 @@
+"""Our engines, run on arrays of cases (case.py) as the host is.
+
+Native engines run a whole array without Python; the evaluator goes case by case.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from frontends.x86.frontend import X86Frontend
+from tcg.engine import Exit
+from tcg.faults import GuestFault
+from tcg.frontend import GuestException
+from tcg.log import Log
+from tcg.state import HEADER
+from tests.frontends.x86 import case
+from tests.frontends.x86.batch import Batch, address
+from tests.frontends.x86.case import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+from tests.frontends.x86.host import PLACES
+from tests.frontends.x86.trial import Trial
+
+# fmt: off
+SIGNALS: dict[GuestException, tuple[int, int]] = {
+    GuestException.ILLEGAL:    (SIGILL, 6),
+    GuestException.PRIVILEGED: (SIGSEGV, 13),
+    GuestException.TRAP:       (SIGTRAP, 1),
+    GuestException.FLOAT:      (SIGFPE, 16),
+    GuestException.ALIGNMENT:  (SIGBUS, 17),
+    GuestException.BREAKPOINT: (SIGTRAP, 3),
+    GuestException.DIVIDE:     (SIGFPE, 0),
+    GuestException.OVERFLOW:   (SIGSEGV, 4),
+    GuestException.BOUND:      (SIGSEGV, 5),
+    GuestException.PROTECTION: (SIGSEGV, 13),
+    GuestException.SIMD_FLOAT: (SIGFPE, 19),
+}
+"""What Linux makes of an exception: a signal; and the processor's number of it."""
+# fmt: on
+
+PAGE_FAULT = 14
+STOP_BYTES = 2
+_JOB = struct.Struct("<14Q")
+FLAG_SLOTS = ("cf", "pf", "af", "zf", "sf", "df", "of", "eflags")
+
+
+def frontend_of(mode: int) -> X86Frontend:
+    """The frontend for code of a mode; 16-bit code runs on a 32-bit CPU."""
+    from frontends.x86.frontend import I386Frontend, X8664Frontend
+
+    if mode == 16:
+        from frontends.x86.frontend import I8086Frontend
+
+        return I8086Frontend()
+    return X8664Frontend() if mode == 64 else I386Frontend()
+
+
+class Memory(Protocol):
+    """Guest memory of either kind; `at` is the host address of a guest address."""
+
+    def write(self, address: int, data: bytes) -> None: ...
+    def at(self, address: int) -> int: ...
+
+
+class FlatMemory:
+    """The areas of code and data, for the evaluator."""
+
+    def __init__(self, mode: int) -> None:
+        place = PLACES[mode]
+        self._areas = {
+            place.code: bytearray(place.code_size), place.data: bytearray(place.data_size),
+        }  # fmt: skip
+
+    def _find(self, address: int, size: int, write: bool = False) -> tuple[bytearray, int]:
+        for start, area in self._areas.items():
+            if start <= address and address + size <= start + len(area):
+                return area, address - start
+        raise GuestFault(address, write)
+
+    def fetch(self, address: int, length: int) -> bytes:
+        area, at = self._find(address, 1)
+        return bytes(area[at : at + length])
+
+    def read(self, address: int, size: int) -> bytes:
+        area, at = self._find(address, size)
+        return bytes(area[at : at + size])
+
+    def write(self, address: int, data: bytes) -> None:
+        area, at = self._find(address, len(data), True)
+        area[at : at + len(data)] = data
+
+    def at(self, address: int) -> int:
+        area, at = self._find(address, 1)
+        return ctypes.addressof(ctypes.c_char.from_buffer(area)) + at
+
+
+class NativeMemory:
+    """The same in a guest address space as programs have it."""
+
+    def __init__(self, mode: int) -> None:
+        from user_mode.areas import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE
+        from user_mode.memory import GuestMemory
+
+        reach = 1 << 46 if mode == 64 else 1 << 32
+        self.guest = GuestMemory(reach, "<", reach - 0x1_0000)
+        place = PLACES[mode]
+        flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS
+        for start, size in ((place.code, place.code_size), (place.data, place.data_size)):
+            self.guest.mmap(start, size, 7, flags, -1, 0)
+
+    def write(self, address: int, data: bytes) -> None:
+        self.guest.write(address, data)
+
+    def at(self, address: int) -> int:
+        return self.guest.base + address
+
+
+class OurEngine:
+    """One of our engines with its memory and a CPU.
+
+    `after`: where cases come out.
+    """
+
+    def __init__(self, mode: int, memory: Any, engine: Any, is_native: bool, jit: bool) -> None:
+        self.mode = mode
+        self.memory = memory
+        self.engine = engine
+        self.is_native = is_native
+        self.jit = jit
+        self.frontend: X86Frontend = engine.frontend
+        self.cpu = engine.new_cpu()
+        self.batch = Batch(0)
+        self._keep = bytearray(8 << 20)
+        self.after = memoryview(self._keep)
+        self._copies = {vectors: self._copies_of(vectors) for vectors in (False, True)}
+        slots = self.frontend.layout.slots
+        self._flags = struct.pack("<8i", *(slots[name].offset for name in FLAG_SLOTS))
+        pairs = [SIGNALS.get(GuestException(i), (0, i)) if i else (0, 0) for i in range(_MOST + 1)]
+        self._signals = struct.pack(f"<{2 * len(pairs)}i", *(n for pair in pairs for n in pair))
+        self.slow = 0
+        """How many cases had to be run through Python."""
+
+    def _copies_of(self, vectors: bool) -> bytes:
+        """%copy entries: where in a case, where in env, how many bytes."""
+        state, found = self.frontend.state, []
+        slots = self.frontend.layout.slots
+        count = 16 if state.width == 64 else 8
+        size = state.width // 8
+        if size == 8:
+            found.append((case.GPR, state.gpr.offset, 8 * count))
+            found += [(case.FS_BASE, slots["fs_base"].offset, 8), (case.GS_BASE, slots["gs_base"].offset, 8)]
+        else:
+            found += [(case.GPR + 8 * i, state.gpr.slots[i].offset, 4) for i in range(count)]
+        if vectors:
+            found += [
+                (case.XMM, state.xmm.offset, 16 * count),
+                (case.YMMH, state.ymmh.offset, 16 * count),
+                (case.MXCSR, HEADER["mxcsr"].offset, 4),
+            ]
+        return b"".join(struct.pack("<4i", *one, 0) for one in (*found, (0, 0, 0)))
+
+    # -- code ------------------------------------------------------------------------------
+
+    def write_code(self, trials: Sequence[Trial], stop: bytes) -> None:
+        """Put the code of trials into memory, and have their handlers made in one go."""
+        from tests.frontends.x86.trial import SLOT
+
+        first, last = trials[0].slot, trials[-1].slot + SLOT
+        image = bytearray(last - first)
+        for trial in trials:
+            image[trial.slot - first : trial.slot - first + SLOT] = trial.image(stop)
+        self.memory.write(first, bytes(image))
+        self.engine.invalidate(first, last)
+        if self.is_native:
+            self._make_handlers(trials)
+
+    def _make_handlers(self, trials: Sequence[Trial]) -> None:
+        translator = self.engine.code.translator
+        missing = {}
+        for trial in trials:
+            decoded = self.frontend.decode(trial.code, 0, trial.pc)
+            assert decoded is not None
+            form = translator.forms.find(decoded, trial.pc)
+            if not form.address:
+                missing[form.symbol] = form
+        if missing:
+            translator.maker.make_handlers(list(missing.values()))
+
+    # -- running -----------------------------------------------------------------------------
+
+    def _job(self, trial: Trial, before: memoryview, record: int) -> bytes:
+        enter = 0
+        if self.is_native:
+            enter = ctypes.cast(self.engine.backend.enter, ctypes.c_void_p).value or 0
+        self._parts = [
+            ctypes.create_string_buffer(part)
+            for part in (self._copies[trial.vectors], self._flags, self._signals)
+        ]
+        copies, flags, signals = map(ctypes.addressof, self._parts)
+        return _JOB.pack(
+            self.cpu.address, record, enter, address(before), address(self.after),
+            case.WINDOW + trial.window, self.memory.at(trial.window_at), trial.window, copies, flags,
+            0, signals, trial.pc, (1 << (64 if self.mode == 64 else 32)) - 1,
+        )  # fmt: skip
+
+    def run(self, trial: Trial, before: memoryview, count: int) -> None:
+        """Run a trial from `count` cases; what comes out is in `after`."""
+        if self.is_native:
+            self.engine.backend.runtime.catch_faults()
+            self._set_bases(trial)
+            self._run_native(trial, before, count)
+            return
+        self._set_bases(trial)
+        job = ctypes.create_string_buffer(self._job(trial, before, 0))
+        for number in range(count):
+            self._run_one(trial, ctypes.addressof(job), number)
+
+    def _set_bases(self, trial: Trial) -> None:
+        if self.mode != 64:
+            from tests.frontends.x86.host import FS_BASE_16, FS_BASE_32, GS_BASE_16, GS_BASE_32
+
+            bases = (FS_BASE_32, GS_BASE_32) if self.mode == 32 else (FS_BASE_16, GS_BASE_16)
+            slots = self.frontend.layout.slots
+            self.cpu.set(slots["fs_base"], bases[0])
+            self.cpu.set(slots["gs_base"], bases[1])
+
+    def _run_native(self, trial: Trial, before: memoryview, count: int) -> None:
+        number = 0
+        while number < count:
+            record = self._record(trial)
+            if record:
+                job = ctypes.create_string_buffer(self._job(trial, before, record))
+                number = self.batch.run(ctypes.addressof(job), number, count)
+            else:
+                job = ctypes.create_string_buffer(self._job(trial, before, 0))
+            if number < count:
+                self._run_one(trial, ctypes.addressof(job), number)
+                number += 1
+
+    def _record(self, trial: Trial) -> int:
+        try:
+            with self.engine.world.lock:
+                return int(self.engine.code.way_in(self.engine.code.translated(trial.pc)))
+        except GuestFault:
+            return 0
+
+    def _run_one(self, trial: Trial, job: int, number: int) -> None:
+        """One case through Python."""
+        self.slow += 1
+        self.batch.load(job, number)
+        self.cpu.pc = trial.pc
+        left = self.engine.run(self.cpu)
+        self.batch.finish(job, number)
+        stride = case.WINDOW + trial.window
+        self._note(self.after[number * stride : (number + 1) * stride], left)
+
+    def _note(self, after: memoryview, left: Exit) -> None:
+        ended = trap = where = 0
+        pc = left.pc
+        if left.kind == "syscall":
+            pc -= STOP_BYTES
+        elif left.kind == "exception":
+            ended, trap = SIGNALS[GuestException(left.code)]
+        elif left.kind == "fault":
+            ended, trap, where = left.signal, PAGE_FAULT, left.address
+        else:
+            trap = 99
+        for name, value in (("ended", ended), ("exit", trap), ("address", where), ("pc", pc)):
+            case.BY_NAME[name].put(after, value & case.MASKS[name])
+
+
+_MOST = max(GuestException)
+
+
+def interp(mode: int) -> OurEngine:
+    """The evaluator."""
+    from tcg.interp import Interpreter
+
+    memory = FlatMemory(mode)
+    return OurEngine(mode, memory, Interpreter(frontend_of(mode), memory, Log()), False, False)
+
+
+def native(mode: int, jit: bool) -> OurEngine:
+    """Native code: handlers alone, or handlers and regions of whatever is entered once."""
+    from backend.llvm.cache import open_cache
+    from backend.llvm.host import LlvmBackend
+    from tcg.engine import Engine, EngineOptions
+
+    frontend, memory, log = frontend_of(mode), NativeMemory(mode), Log()
+    backend = LlvmBackend(frontend.place, frontend.pc_shift, open_cache(os.environ), log)
+    backend.waits = True
+    options = EngineOptions(jit, hot_entries=1)
+    engine = Engine(frontend, memory.guest, backend, options, log)
+    memory.guest.code_changed = engine.invalidate
+    return OurEngine(mode, memory, engine, True, jit)
+
+
+ENGINES = {
+    "interp": interp,
+    "threaded": lambda mode: native(mode, jit=False),
+    "jit": lambda mode: native(mode, jit=True),
+}
+"""How to make our engines, by name and mode."""

@@ -1,0 +1,278 @@
+"""A trial: one instruction with what it takes to run it from thousands of random states.
+
+    code at `pc`, exits behind it and where it may branch to    (Place.code, SLOT bytes each)
+    a window of memory that its addresses lead to               (Place.data)
+
+Which registers point where follows from the decoded fields; what else an instruction wants of its
+state is in the tables here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+from frontends.x86.fields import FIELDS
+from tcg.decode.intel import Row
+from tests.frontends.x86 import case
+from tests.frontends.x86.batch import Filler
+from tests.frontends.x86.encode import has_memory
+from tests.frontends.x86.host import FS_BASE_16, FS_BASE_32, GS_BASE_16, GS_BASE_32, PLACES, Place
+
+SLOT = 128
+BEHIND = 16
+"""Where the instruction starts in its slot."""
+FAR = SLOT - 16
+"""Where the target of an indirect branch lies in its slot."""
+WINDOW, LARGE_WINDOW = 256, 1024
+AX, CX, DX, BX, SP, BP, SI, DI = range(8)
+FS, GS = 5, 6
+
+STOP = b"\xcd\x80"
+"""int 0x80: the exit of our engines."""
+
+# fmt: off
+STACK = frozenset((
+    "push", "pop", "pusha", "popa", "pushf", "popf", "call", "ret", "enter", "leave", "callf", "retf", "iret",
+))
+LARGE = frozenset(("fxsave", "fxrstor", "fnsave", "frstor", "xsave", "xrstor", "enter", "fxsave64", "fxrstor64"))
+STRINGS = ("movs", "cmps", "stos", "lods", "scas", "ins", "outs")
+NO_VECTORS = frozenset(("base", "integer"))
+"""Families that touch neither vectors nor floating point."""
+
+LEFT_OUT: Mapping[str, str] = {
+    **dict.fromkeys(("syscall", "sysenter", "int", "sysret", "sysexit", "swapgs"), "leaves for the system"),
+    **dict.fromkeys(("callf", "jmpf", "retf", "iret", "les", "lds", "lss", "lfs", "lgs"), "loads selectors"),
+    **dict.fromkeys(("cpuid", "rdtsc", "rdtscp", "rdpid", "xgetbv", "rdrand", "rdseed", "rdpmc"), "is about the host"),
+    **dict.fromkeys(("lar", "lsl", "verr", "verw", "sldt", "str", "sgdt", "sidt", "smsw"), "is about the system"),
+    **dict.fromkeys(("in", "out", "ins", "outs", "cli", "sti", "hlt"), "is for the system"),
+    **dict.fromkeys(("wrfsbase", "wrgsbase", "rdfsbase", "rdgsbase"), "is for text tests"),
+    **dict.fromkeys(("xsave", "xrstor", "xsaveopt", "xsavec", "fxsave", "fxsave64"), "shows the last instruction's address"),
+    "ud0": "does not decode alike everywhere",
+    "prefetchw": "may be illegal",
+}
+"""Functions of rows that random code does not contain, and why."""
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One instruction, ready to be run.
+
+    `exits`: where it may go on, by address; `base`: what `model` is made of; `mask`: which bits
+    of a case are compared.
+    """
+
+    mode: int
+    index: int
+    row: Row
+    code: bytes
+    pc: int
+    fields: dict[str, int]
+    exits: tuple[int, ...]
+    window_at: int
+    window: int
+    vectors: bool
+    model: bytes
+    mask: bytes
+    fillers: tuple[Filler, ...] = field(repr=False)
+
+    @property
+    def place(self) -> Place:
+        """Where it all lies."""
+        return PLACES[self.mode]
+
+    def image(self, stop: list[bytes] | bytes) -> bytes:
+        """The slot's code, with what stands at the exits: the same, or one for each."""
+        image = bytearray(b"\xcc" * SLOT)
+        for number, at in reversed(list(enumerate(self.exits))):
+            text = stop if isinstance(stop, bytes) else stop[number]
+            if 0 <= at - self.slot <= FAR:
+                image[at - self.slot : at - self.slot + len(text)] = text
+        start = self.pc - self.slot
+        image[start : start + len(self.code)] = self.code
+        return bytes(image[:SLOT])
+
+    @property
+    def slot(self) -> int:
+        """The address of its slot."""
+        return self.pc - BEHIND
+
+
+def family_of(row: Row) -> str:
+    """The file a row is in, without its ending."""
+    return row.place.partition(".")[0]
+
+
+def branch_far(row: Row, code: bytes, fields: dict[str, int], pc: int) -> bytes:
+    """A relative branch, led to the exit at FAR."""
+    operand = next((o for o in row.operands if o.letter == "J"), None)
+    if operand is None:
+        return code
+    size = 1 if operand.size == "b" else 2 if fields["opsize"] == 2 else 4
+    offset = pc - BEHIND + FAR - (pc + len(code))
+    return code[:-size] + offset.to_bytes(size, "little", signed=True)
+
+
+def make_trial(
+    mode: int, index: int, row: Row, code: bytes, decoded: tuple[int, ...], pc: int, random: Random
+) -> Trial:
+    """Everything about an instruction that was decoded at `pc`."""
+    place = PLACES[mode]
+    fields = dict(zip(FIELDS, decoded, strict=True))
+    vectors = family_of(row) not in NO_VECTORS
+    window = LARGE_WINDOW if row.function in LARGE else WINDOW
+    window_at = place.data + 0x800
+    exits = [pc + len(code), pc - BEHIND + FAR]
+    if any(o.letter == "J" for o in row.operands):
+        exits[1] = fields["imm"]
+    model = case.new_case(window)
+    bases = _bases(mode, random)
+    if mode == 64:
+        case.BY_NAME["fs_base"].put(model, bases[FS])
+        case.BY_NAME["gs_base"].put(model, bases[GS])
+    fillers = _fillers(mode, row, fields, vectors, window, random)
+    fillers += _pointers(mode, row, fields, window_at, window, bases, exits[1], random)
+    return Trial(
+        mode, index, row, code, pc, fields, tuple(exits), window_at, window, vectors, bytes(model),
+        compared(mode, vectors, window), tuple(fillers),
+    )  # fmt: skip
+
+
+def _bases(mode: int, random: Random) -> dict[int, int]:
+    if mode == 64:
+        return {FS: random.randrange(0, 0x1000), GS: random.randrange(0, 0x1000)}
+    return {FS: FS_BASE_32, GS: GS_BASE_32} if mode == 32 else {FS: FS_BASE_16, GS: GS_BASE_16}
+
+
+def gpr(number: int) -> int:
+    """Where a general register lies in a case."""
+    return case.GPR + 8 * number
+
+
+def _fillers(
+    mode: int, row: Row, fields: dict[str, int], vectors: bool, window: int, random: Random
+) -> list[Filler]:
+    """The parts that are just any values."""
+    is_string = row.function.startswith(STRINGS)
+    found = [
+        Filler(gpr(0), "integer", 16, share=48),
+        Filler(case.RFLAGS, "string_flags" if is_string else "flags"),
+    ]
+    kind = "vector"
+    if vectors:
+        name = row.name
+        if any(o.letter == "ST" or o.size == "t" for o in row.operands) or row.encoding[0] in "dD":
+            kind = "extended"
+        elif name.endswith(("ss", "ps")):
+            kind = "singles"
+        elif name.endswith(("sd", "pd")):
+            kind = "doubles"
+        elif name.startswith("p") or name.startswith("vp"):
+            kind = "words"
+        found += [
+            Filler(case.XMM, "vector" if kind == "extended" else kind, 16, 16, share=16),
+            Filler(case.YMMH, "vector" if kind == "extended" else kind, 16, 16, share=16),
+            Filler(case.FCW, "x87"),
+            Filler(case.MXCSR, "mxcsr"),
+            Filler(case.ST, "extended" if kind == "extended" else "mmx", 8, 16),
+        ]
+    pools = {"extended": ("extended", 2), "vector": ("vector", 2)}
+    pool, words = pools.get(kind, (kind, 2))
+    if not vectors:
+        pool, words = "integer", 1
+    elif kind == "extended":
+        pool, words = random.choice((("extended", 2), ("doubles", 2), ("singles", 2), ("integer", 1), ("words", 2)))
+    found.append(Filler(case.WINDOW, pool, window // (8 * words), 8 * words, share=16))
+    return found
+
+
+def _pointers(
+    mode: int, row: Row, fields: dict[str, int], window_at: int, window: int, bases: dict[int, int],
+    target: int, random: Random,
+) -> list[Filler]:  # fmt: skip
+    """Registers that address memory, counts and targets."""
+    found: list[Filler] = []
+    middle = window_at + (96 if window == WINDOW else 320)
+    name = row.function
+    if name in STACK:
+        found.append(Filler(gpr(SP), "spread", add=middle))
+        found.append(Filler(gpr(BP), "spread", add=middle))
+    is_vector = any(o.letter in "VW" for o in row.operands)
+    spread = "mostly_aligned" if is_vector else "spread"
+    segment_base = bases.get(fields["segment"], 0)
+    if name.startswith(STRINGS):
+        found.append(Filler(gpr(SI), "spread", add=middle - segment_base))
+        found.append(Filler(gpr(DI), "spread", add=middle))
+        if fields["rep"]:
+            found.append(Filler(gpr(CX), "count"))
+    elif name in ("xlatb", "xlat"):
+        found.append(Filler(gpr(AX), "integer", share=128))
+        found.append(Filler(gpr(BX), "fixed", add=window_at - segment_base))
+    elif name in ("maskmovq", "maskmovdqu", "vmaskmovdqu"):
+        found.append(Filler(gpr(DI), "spread", add=middle - segment_base))
+    elif has_memory(row, fields):
+        found += _address(mode, fields, middle - segment_base, spread)
+        if name in ("bt", "bts", "btr", "btc") and row.operands[1].letter == "G":
+            found.insert(0, Filler(gpr(fields["reg"]), "bits"))
+            if fields["reg"] in (fields["base"], fields["index"]):
+                found.pop(0)
+    if name in ("jmp", "call") and row.operands[0].letter == "E":
+        if fields["rm"] >= 0:
+            found.append(Filler(gpr(fields["rm"]), "fixed", add=target))
+        else:
+            found.append(Filler(case.WINDOW, "fixed", window // 8, 8, add=target))
+    if name == "ret":
+        found.append(Filler(case.WINDOW, "fixed", window // 8, 8, add=target))
+        found.append(Filler(gpr(SP), "aligned", add=middle))
+    if name in ("div", "idiv"):
+        found.append(Filler(gpr(DX), random.choice(("small", "integer", "count"))))
+        found.append(Filler(gpr(AX), random.choice(("small", "integer", "spread"))))
+    return found
+
+
+def _address(mode: int, fields: dict[str, int], target: int, spread: str) -> list[Filler]:
+    """The registers of a ModRM address, so that it comes to `target` and somewhat more."""
+    none = 16 if mode == 64 else 8
+    base, index, scale, disp = (fields[name] for name in ("base", "index", "scale", "disp"))
+    size = fields["addrsize"]
+    width = 1 << 8 * size
+    if base == none and index == none:
+        return []
+    if base == none or index in (none, base):
+        times = (1 if base != none else 0) + (1 << scale if index != none else 0)
+        register = base if base != none else index
+        value = (target + 24 - disp) % width // times
+        return [Filler(gpr(register), spread if times == 1 else "fixed", add=value)]
+    return [
+        Filler(gpr(index), "small"),
+        Filler(gpr(base), spread, add=target - disp, index=gpr(index), scale=scale),
+    ]
+
+
+_FLAGS = 0x24_4FD7 & ~0x2
+"""Status flags, TF, IF, DF, IOPL, NT, AC, ID; RF comes and goes with faults."""
+
+
+def compared(mode: int, vectors: bool, window: int) -> bytes:
+    """The bits of a case that are compared."""
+    mask = bytearray(case.WINDOW + window)
+    for number in range(16 if mode == 64 else 8):
+        size = 8 if mode == 64 else 4
+        if mode == 16 and number == SP:
+            size = 2
+        mask[gpr(number) : gpr(number) + size] = b"\xff" * size
+    case.BY_NAME["flags"].put(mask, _FLAGS)
+    names = ["pc", "ended", "exit", "address"]
+    if mode == 64:
+        names += ["fs_base", "gs_base"]
+    if vectors:
+        count = 16 if mode == 64 else 8
+        names += ["fcw", "fsw", "ftw", "mxcsr", *(f"st{i}" for i in range(8))]
+        names += [f"{kind}{i}" for kind in ("xmm", "ymmh") for i in range(count)]
+    for name in names:
+        part = case.BY_NAME[name]
+        mask[part.offset : part.offset + part.size] = b"\xff" * part.size
+    mask[case.WINDOW :] = b"\xff" * window
+    return bytes(mask)

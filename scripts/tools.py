@@ -18,6 +18,8 @@ TOOLS = {
     "gcc":                   (("gcc", "libc6-dev"),                    "zig makes native builds"),
     "powerpc-linux-gnu-gcc": (("gcc-powerpc-linux-gnu",
                                "libc6-dev-powerpc-cross"),             "no glibc guests"),
+    "i686-linux-gnu-gcc":    (("gcc-i686-linux-gnu",
+                               "libc6-dev-i386-cross"),                "no i386 glibc guests"),
     "qemu-ppc":              (("qemu-user",),                          "no comparison with it"),
     "tclsh":                 (("tcl",),                                "no SQLite as a guest"),
 }

@@ -62,6 +62,8 @@ def toolchains() -> dict[str, Toolchain]:
     """Every compiler by name."""
     gcc = "powerpc-linux-gnu-gcc"
     zig = (*ZIG, "-target", "powerpc-linux-musleabihf")
+    gcc_i386 = "i686-linux-gnu-gcc"
+    zig_i386 = (*ZIG, "-target", "x86-linux-musl")
     zig_x86 = (*ZIG, "-target", "x86_64-linux-musl", "-mcpu=x86_64")
     # fmt: off
     rows = (
@@ -72,6 +74,9 @@ def toolchains() -> dict[str, Toolchain]:
         Toolchain("x86_64-static",  ("gcc",), ("-static",), "x86_64"),
         Toolchain("x86_64-dynamic", ("gcc",), ("-pie",),    "x86_64"),
         Toolchain("x86_64-musl", zig_x86,  ("-static",),    "x86_64"),
+        Toolchain("i386-static",  (gcc_i386,), ("-static",), "i386"),
+        Toolchain("i386-dynamic", (gcc_i386,), ("-pie", "-fPIE", "-msse2", "-mfpmath=sse"), "i386"),
+        Toolchain("i386-musl",    zig_i386,    ("-static",), "i386"),
         native(),
     )
     # fmt: on

@@ -12,13 +12,14 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import qemupy
 
 SYSROOT = Path("/usr/powerpc-linux-gnu")
-SYSROOTS = {"ppc": SYSROOT}
+SYSROOTS = {"ppc": SYSROOT, "i386": Path("/usr/i686-linux-gnu")}
 """Where Debian's cross compilers keep a guest's dynamic loader and libraries; the host's own are
 in their usual place.
 """
@@ -93,3 +94,14 @@ def qemu() -> Emulator | None:
     """Debian's qemu-ppc, if it is installed."""
     path = shutil.which("qemu-ppc")
     return Emulator("qemu-ppc", (path, *sysroot_option())) if path else None
+
+
+def processor(guest: str, is_static: bool) -> Emulator | None:
+    """What runs a guest's programs as their processor would: the host's kernel, or else QEMU."""
+    folder = SYSROOTS[guest] / "lib"
+    loader = (str(folder / "ld-linux.so.2"), "--library-path", str(folder))
+    with suppress(OSError):
+        if subprocess.run([*loader, "--version"], capture_output=True, check=False).returncode == 0:
+            return Emulator(f"{guest} of the host", () if is_static else loader)
+    path = shutil.which(f"qemu-{guest}")
+    return Emulator(f"qemu-{guest}", (path, *sysroot_option(guest))) if path else None

@@ -26,6 +26,7 @@ from user_mode.abi.x86.fpstate import FpState
 from user_mode.abi.x86.registers import X86Registers
 from user_mode.abi.x86.segments import BadSelector, Segments
 from user_mode.delivery import force
+from user_mode.errors import Errno
 from user_mode.memory import SEGV_MAPERR
 from user_mode.siginfo import SI_KERNEL, SigInfo
 
@@ -90,9 +91,19 @@ class X86Threads:
     def note_trap(self, thread: Thread, stop: Exit, info: SigInfo) -> SigInfo | None:
         """Keep what frames tell of the last exception; a page fault may be another one."""
         if stop.kind == "exception":
-            thread.trap = (traps.EXCEPTIONS[GuestException(stop.code)].number, 0, thread.trap[2])
+            number = traps.EXCEPTIONS[GuestException(stop.code)].number
+            error = self._gate_error(thread) if number == traps.GP else 0
+            thread.trap = (number, error, thread.trap[2])
             return info
         return self.note_page_fault(thread, stop, info)
+
+    @staticmethod
+    def _gate_error(thread: Thread) -> int:
+        """The error code of a #GP: INT's tells which interrupt, all others' are 0."""
+        try:
+            return traps.gate_error(thread.process.memory.read(thread.cpu.pc, 2))
+        except Errno:
+            return 0
 
     def note_page_fault(self, thread: Thread, stop: Exit, info: SigInfo) -> SigInfo | None:
         """Keep the error code and the address of a page fault."""
@@ -115,7 +126,8 @@ class X86Threads:
         try:
             self.segments.load(thread.cpu, number)
         except BadSelector:
-            self.protection_fault(thread)
+            selector = thread.cpu.get(self.state.selectors.slots[number])
+            self.protection_fault(thread, selector & ~3)
 
     def on_int80(self, thread: Thread, _: int) -> None:
         """A system call of i386 from 64-bit code: as by a kernel without them."""
@@ -127,7 +139,7 @@ class X86Threads:
         thread.cpu.pc -= SYSCALL_BYTES
         self.protection_fault(thread)
 
-    def protection_fault(self, thread: Thread) -> None:
+    def protection_fault(self, thread: Thread, error: int = 0) -> None:
         """#GP: SIGSEGV without an address."""
-        thread.trap = (traps.GP, 0, thread.trap[2])
+        thread.trap = (traps.GP, error, thread.trap[2])
         force(thread, SigInfo(signal.SIGSEGV, SI_KERNEL))

@@ -83,3 +83,15 @@ def page_fault_error(is_present: bool, is_write: bool, is_fetch: bool) -> int:
         | (PF_WRITE if is_write else 0)
         | (PF_FETCH if is_fetch else 0)
     )
+
+
+_INT = 0xCD
+_IN_IDT = 2
+
+
+def gate_error(code: bytes) -> int:
+    """The error code of #GP at these instruction bytes: INT n names a gate that is not for users.
+
+    SDM vol. 3, 6.13: the vector's place in the IDT.
+    """
+    return code[1] << 3 | _IN_IDT if code[:1] == bytes([_INT]) else 0

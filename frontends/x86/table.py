@@ -14,7 +14,12 @@ FAMILIES = (
 """`<family>.decode` in this package."""
 
 
+def paths() -> list[str]:
+    """The files of all families."""
+    here = os.path.dirname(__file__)
+    return [f"{here}/{family}.decode" for family in FAMILIES]
+
+
 def x86_table() -> Table:
     """Every instruction of every family."""
-    here = os.path.dirname(__file__)
-    return cached([f"{here}/{family}.decode" for family in FAMILIES])
+    return cached(paths())

@@ -74,7 +74,7 @@ _i32 = Struct("<i").unpack_from
 _u32 = Struct("<I").unpack_from
 _i64 = Struct("<q").unpack_from
 
-NO_MORE, DISP8, DISP32, RIP, SIB, SIB8, SIB32, DISP16 = range(8)
+NO_MORE, DISP8, DISP32, DISP16, RIP, SIB, SIB8, SIB32 = range(8)
 """What follows a ModRM byte."""
 
 Form = tuple[int, int, int, int, int]

@@ -148,16 +148,13 @@ def number(value: int) -> str:
 
 
 def _immediate(operand: Operand, shown: _Shown) -> str:
-    """As many bits as the operand it goes with has."""
+    """A number, signed if the operand widens it."""
     f, row = shown.f, shown.row
     later = [other for other in row.operands if other.letter == "I"]
     value = f.imm2 if len(later) == 2 and operand is row.operands[1] else f.imm
-    first = row.operands[0]
-    size = operand.bytes(f.opsize)
-    if operand.letter == "sI" or operand.size == "z":
-        same = first if first.letter not in ("I", "sI") else None
-        size = same.bytes(f.opsize) if same else f.opsize
-    return number(value & (1 << 8 * size) - 1)
+    if operand.letter == "sI" or (operand.size == "z" and f.opsize == 8):
+        return number(value) if value >= 0 else f"-{number(-value)}"
+    return number(value & (1 << 8 * operand.bytes(f.opsize)) - 1)
 
 
 def _far(_: Operand, shown: _Shown) -> str:

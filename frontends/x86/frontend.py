@@ -32,15 +32,18 @@ class X86Frontend:
     notices_stores = True
     """Stores into code take effect at the next instruction (SDM vol. 3, 8.1.3)."""
 
-    def __init__(self, mode: int, width: int) -> None:
+    def __init__(
+        self, mode: int, width: int, absent: frozenset[str] = frozenset(), place: str = ""
+    ) -> None:
+        """`absent`: the CPU features that this processor has not; `place`: where it is found."""
         self.mode = mode
         self.name = f"x86_{mode}" if mode >= width else f"x86_{mode}_on_{width}"
-        self.place = f"{__name__}:{_PLACES[mode, width]}"
+        self.place = place or f"{__name__}:{type(self).__name__}"
         self.table = x86_table()
         self.state = X86State(width)
         self.layout = self.state.layout
         self.address_type = integer(width)
-        self.decode = self.table.decoder(mode)
+        self.decode = self.table.decoder(mode, absent)
 
     @cached_property
     def semantics(self) -> Sequence[Meaning]:
@@ -85,7 +88,3 @@ class X8664Frontend(X86Frontend):
 
     def __init__(self) -> None:
         super().__init__(64, 64)
-
-
-_PLACES = {(32, 32): "I386Frontend", (64, 64): "X8664Frontend"}
-"""The classes by which another process makes a frontend, by mode and width."""

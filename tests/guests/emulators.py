@@ -90,10 +90,11 @@ def ours(engine: str, *options: str, guest: str = "ppc") -> Emulator:
     return Emulator(engine, tuple(command))
 
 
-def qemu() -> Emulator | None:
-    """Debian's qemu-ppc, if it is installed."""
-    path = shutil.which("qemu-ppc")
-    return Emulator("qemu-ppc", (path, *sysroot_option())) if path else None
+def qemu(guest: str = "ppc") -> Emulator | None:
+    """Debian's qemu-user for a guest, if it is installed."""
+    name = f"qemu-{guest}"
+    path = shutil.which(name)
+    return Emulator(name, (path, *sysroot_option(guest))) if path else None
 
 
 def processor(guest: str, is_static: bool) -> Emulator | None:
@@ -103,5 +104,4 @@ def processor(guest: str, is_static: bool) -> Emulator | None:
     with suppress(OSError):
         if subprocess.run([*loader, "--version"], capture_output=True, check=False).returncode == 0:
             return Emulator(f"{guest} of the host", () if is_static else loader)
-    path = shutil.which(f"qemu-{guest}")
-    return Emulator(f"qemu-{guest}", (path, *sysroot_option(guest))) if path else None
+    return qemu(guest)

@@ -1,6 +1,7 @@
 """Runs GCC's c-torture execute programs under emulators and compares how many pass.
 
-    python -m tests.programs.ctorture qemu-ppc threaded jit
+    python -m tests.programs.ctorture qemu threaded jit
+    python -m tests.programs.ctorture --guest i386 qemu jit
 
 The programs come from Debian's gcc-12-source, are compiled at -O2 for the guest, and pass when they
 end with status 0.  Those that do not compile are left out.  Results are kept as JSON in
@@ -29,7 +30,10 @@ PART = "gcc.c-torture/execute"
 TIMEOUT = 60.0
 
 QEMU_FAILS = Path(__file__).with_name("ctorture.qemu.txt")
-"""The programs that compile and fail under qemu-ppc 7.2, one a line with the reason."""
+"""The programs that compile and fail under QEMU 7.2, one a line: guest, name, reason."""
+
+COMPILERS = {"ppc": "gcc-static", "i386": "i386-static", "x86_64": "x86_64-static"}
+"""The toolchain of each guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,9 @@ class Outcome:
         return self.word == "pass"
 
 
-def programs() -> list[Path]:
+def programs(guest: str = "ppc") -> list[Path]:
     """Every program of the suite's two folders.  Raises `Unavailable`."""
-    if reason := build.TOOLCHAINS["gcc-static"].unavailable():
+    if reason := build.TOOLCHAINS[COMPILERS[guest]].unavailable():
         raise Unavailable(reason)
     folder = source_part("gcc-12-source", INSIDE, PART) / "gcc/testsuite" / PART
     return [*sorted(folder.glob("*.c")), *sorted(folder.glob("ieee/*.c"))]
@@ -71,11 +75,11 @@ def options_of(path: Path) -> list[str]:
     return options
 
 
-def compile_program(path: Path) -> Path | None:
+def compile_program(path: Path, guest: str) -> Path | None:
     """The guest binary, or None where the compiler refuses."""
     flags = ["-w", "-s", *options_of(path)]
     try:
-        return build.build(path, "gcc-static", "-O2", flags, ("-lm",))
+        return build.build(path, COMPILERS[guest], "-O2", flags, ("-lm",))
     except build.BuildError:
         return None
 
@@ -94,11 +98,11 @@ def run_program(path: Path, binary: Path, emulator: Emulator) -> Outcome:
 Report = Callable[[], None]
 
 
-def compile_all(paths: Sequence[Path], jobs: int, report: Report) -> dict[Path, Path]:
+def compile_all(paths: Sequence[Path], guest: str, jobs: int, report: Report) -> dict[Path, Path]:
     """Compile in parallel; those that the compiler refuses are missing from the result."""
 
     def one(path: Path) -> Path | None:
-        binary = compile_program(path)
+        binary = compile_program(path, guest)
         report()
         return binary
 
@@ -126,19 +130,20 @@ def failures(outcomes: Iterable[Outcome]) -> dict[str, str]:
     return {outcome.name: outcome.word for outcome in outcomes if not outcome.is_pass}
 
 
-def known_to_fail() -> set[str]:
-    """What fails under qemu-ppc too."""
-    return {line.split()[0] for line in QEMU_FAILS.read_text().splitlines() if line.strip()}
+def known_to_fail(guest: str) -> set[str]:
+    """What fails under QEMU too."""
+    rows = (line.split() for line in QEMU_FAILS.read_text().splitlines() if line.strip())
+    return {name for machine, name, *_ in rows if machine == guest}
 
 
-def emulator_named(name: str) -> Emulator:
-    """One of our engines, qemu-ppc, or any command."""
+def emulator_named(name: str, guest: str) -> Emulator:
+    """One of our engines, QEMU, or any command."""
     if name in emulators.ENGINES:
-        return emulators.ours(name)
-    if name == "qemu-ppc":
-        found = emulators.qemu()
+        return emulators.ours(name, guest=guest)
+    if name == "qemu":
+        found = emulators.qemu(guest)
         if found is None:
-            raise Unavailable("qemu-ppc is not installed")
+            raise Unavailable(f"qemu-{guest} is not installed")
         return found
     return Emulator(name, (name,))
 
@@ -158,19 +163,22 @@ def main() -> None:
 
     arguments = parse()
     console = Console()
-    paths = [path for path in programs() if arguments.only in name_of(path)][:: arguments.every]
+    guest = arguments.guest
+    paths = [path for path in programs(guest) if arguments.only in name_of(path)][
+        :: arguments.every
+    ]
     columns = [*Progress.get_default_columns(), TextColumn("{task.completed}/{task.total}")]
     results: dict[str, list[Outcome]] = {}
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("compiling", total=len(paths))
-        binaries = compile_all(paths, arguments.jobs, lambda: progress.advance(task))
+        binaries = compile_all(paths, guest, arguments.jobs, lambda: progress.advance(task))
         for name in arguments.emulators:
             task = progress.add_task(name, total=len(binaries))
-            emulator = emulator_named(name)
+            emulator = emulator_named(name, guest)
             advance = lambda task=task: progress.advance(task)  # noqa: E731
             results[name] = run_all(binaries, emulator, arguments.jobs, advance)
-            keep(name, results[name])
-    table = Table("emulator", "passed", "failed", title="GCC c-torture execute, powerpc, -O2")
+            keep(f"{guest}-{name}", results[name])
+    table = Table("emulator", "passed", "failed", title=f"GCC c-torture execute, {guest}, -O2")
     for name, outcomes in results.items():
         bad = failures(outcomes)
         table.add_row(name, str(len(outcomes) - len(bad)), str(len(bad)))
@@ -189,9 +197,8 @@ def print_differences(say: Callable[[str], None], results: dict[str, list[Outcom
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument(
-        "emulators", nargs="+", help="threaded, jit, interp, qemu-ppc, or a command"
-    )
+    parser.add_argument("emulators", nargs="+", help="threaded, jit, interp, qemu, or a command")
+    parser.add_argument("--guest", default="ppc", choices=COMPILERS)
     parser.add_argument("--only", default="", help="programs with this in their name")
     parser.add_argument("--every", type=int, default=1, help="each Nth program only")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

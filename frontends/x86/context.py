@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from frontends.x86.fields import FIELDS
 from frontends.x86.flags import Flags, condition
+from frontends.x86.mmx_registers import MmxRegisters
 from frontends.x86.state import ASK_LOAD_SEGMENT, CS, CX, SP, X86State
 from tcg import ops
-from tcg.build import Builder
 from tcg.fields import FieldExpr, FieldLike, field_function
 from tcg.frontend import GuestException
 from tcg.ir import Access, Function, Operand, Value
@@ -55,7 +55,7 @@ def following(pc: int, length: int, mask: int) -> int:
     return pc + length & mask
 
 
-class X86(Builder):
+class X86(MmxRegisters):
     """The builder of x86's semantic functions.
 
     `mode`: 16, 32 or 64, the width of addresses and operands that code segment and CPU give.

@@ -14,6 +14,7 @@ FAMILIES = (
     "move", "arithmetic", "logic", "branch", "stack", "calls",
     "shift", "multiply", "bits", "bcd", "bmi", "atomics", "string", "flag_instructions", "frames",
     "far", "system",
+    "x87_arithmetic", "x87_compare", "x87_control", "x87_decimal", "x87_functions", "x87_move",
 )
 # fmt: on
 """The modules of this package that hold semantic functions."""

@@ -3,6 +3,13 @@
 EFLAGS is spread: CF, ZF, SF, OF and DF are a bit each, so that a flag nobody reads is not computed;
 PF is the even parity of a byte that is kept instead, and AF is bit 4 of another one.  A vector
 register is two slots, its SSE part and what AVX puts above it.
+
+x87's registers are the file `fpr`, R0 to R7 of SDM vol. 1, 8.1.2; ST(i) is the one with number
+`fpu_top` + i.  `fpu_full` has a bit for each that is not empty, all there is of the tag word.  The
+status word is `fpu_c0` to `fpu_c3`, `fpu_sf`, `fpu_top`, and the sticky flags, which are the host's
+(header.x87_status and its own register).  `fpu_traps` is set while `fpu_cw` leaves some exception
+unmasked.  An MMX register is the lowest 64 bits of an x87 one (SDM vol. 1, 9.2.2); the rest of it,
+which gets all ones, is a slot of its own.
 """
 
 from __future__ import annotations
@@ -71,4 +78,12 @@ class X86State:
         self.xmm = layout.file("xmm", V128, (f"xmm{i}" for i in range(count)))
         self.ymmh = layout.file("ymmh", V128, (f"ymmh{i}" for i in range(count)))
         self.fpr = layout.file("fpr", F80, (f"fpr{i}" for i in range(8)))
+        self.mmx = layout.overlay("mmx", I64, self.fpr, 0, (f"mm{i}" for i in range(8)))
+        self.mmx_ends = layout.overlay("mmx_ends", I16, self.fpr, 8, (f"mm{i}e" for i in range(8)))
+        layout.slot("fpu_top", I32)
+        layout.slot("fpu_cw", I16)
+        for name in ("fpu_full", "fpu_traps"):
+            layout.slot(name, I8)
+        for name in ("fpu_c0", "fpu_c1", "fpu_c2", "fpu_c3", "fpu_sf"):
+            layout.slot(name, I1)
         self.tls = layout.file("tls", I64, (f"tls{i}" for i in range(TLS_ENTRIES)))

@@ -8,7 +8,7 @@ from tcg.decode.intel import Table, cached
 
 # fmt: off
 FAMILIES = (
-    "base", "integer",
+    "base", "integer", "x87",
 )
 # fmt: on
 """`<family>.decode` in this package."""

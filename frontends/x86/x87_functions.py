@@ -1,0 +1,150 @@
+"""x87's functions: remainders, scaling, sines, logarithms (SDM vol. 1, 8.3.6 to 8.3.9)."""
+
+from __future__ import annotations
+
+from frontends.insn import insn
+from frontends.x86 import fpu
+from frontends.x86.context import X86
+from tcg.ir import Value
+from tcg.types import F80
+
+
+def unary(c: X86, name: str) -> None:
+    """ST(0) <- function of ST(0)"""
+    fpu.begin(c)
+    result = fpu.function(c, name, fpu.operand(c, 0))
+    with fpu.commit(c):
+        fpu.set_codes(c, c1=0)
+        fpu.write(c, 0, result)
+
+
+@insn
+def f2xm1(c: X86) -> None:
+    """ST(0) <- 2**ST(0) - 1"""
+    unary(c, "exp2m1")
+
+
+def binary(c: X86, name: str) -> None:
+    """ST(1) <- function of ST(1) and ST(0); pop"""
+    fpu.begin(c)
+    below, top = fpu.operand(c, 1), fpu.operand(c, 0)
+    result = fpu.function(c, name, below, top)
+    with fpu.commit(c):
+        fpu.set_codes(c, c1=0)
+        fpu.write(c, 1, result)
+        fpu.pop(c)
+
+
+@insn
+def fyl2x(c: X86) -> None:
+    """ST(1) <- ST(1) * log2(ST(0)); pop"""
+    binary(c, "ylog2x")
+
+
+@insn
+def fyl2xp1(c: X86) -> None:
+    """ST(1) <- ST(1) * log2(ST(0) + 1); pop"""
+    binary(c, "ylog2xp1")
+
+
+@insn
+def fpatan(c: X86) -> None:
+    """ST(1) <- arctan(ST(1) / ST(0)); pop"""
+    binary(c, "arctan")
+
+
+@insn
+def fscale(c: X86) -> None:
+    """ST(0) <- ST(0) * 2**(ST(1) without its fraction)"""
+    fpu.begin(c)
+    top, below = fpu.operand(c, 0), fpu.operand(c, 1)
+    result = fpu.function(c, "scale", top, below)
+    with fpu.commit(c):
+        fpu.set_codes(c, c1=0)
+        fpu.write(c, 0, result)
+
+
+def remainder(c: X86, name: str) -> None:
+    """ST(0) <- remainder of ST(0) / ST(1); C2 if it is not finished, else the quotient's bits"""
+    fpu.begin(c)
+    top, below = fpu.operand(c, 0), fpu.operand(c, 1)
+    result = fpu.function(c, name, top, below)
+    codes = fpu.codes_of(c, result)
+    with fpu.commit(c):
+        fpu.set_codes(c, **codes)
+        fpu.write(c, 0, result)
+
+
+@insn
+def fprem(c: X86) -> None:
+    """The remainder of a quotient that is cut"""
+    remainder(c, "rem")
+
+
+@insn
+def fprem1(c: X86) -> None:
+    """The remainder of a quotient that is rounded, as IEEE 754 has it"""
+    remainder(c, "ieeerem")
+
+
+def angle(c: X86, name: str) -> tuple[Value, Value]:
+    """A function of ST(0), and whether that is in range; else C2 is set and nothing happens."""
+    fpu.begin(c)
+    result = fpu.function(c, name, fpu.operand(c, 0))
+    outside = fpu.codes_of(c, result)["c2"]
+    fpu.set_codes(c, c1=0, c2=outside)
+    return result, outside
+
+
+@insn
+def fsin(c: X86) -> None:
+    """ST(0) <- sin ST(0)"""
+    result, _ = angle(c, "sin")
+    with fpu.commit(c):
+        fpu.write(c, 0, result)
+
+
+@insn
+def fcos(c: X86) -> None:
+    """ST(0) <- cos ST(0)"""
+    result, _ = angle(c, "cos")
+    with fpu.commit(c):
+        fpu.write(c, 0, result)
+
+
+def leave_outside(c: X86, outside: Value) -> None:
+    """The stack is as it was for an operand that is too large, so nothing follows in step."""
+    c.goto(c.next_pc, outside, hint="leave", likely=False)
+
+
+@insn
+def fptan(c: X86) -> None:
+    """ST(0) <- tan ST(0); push 1"""
+    result, outside = angle(c, "tan")
+    leave_outside(c, outside)
+    with fpu.commit(c):
+        fpu.write(c, 0, result)
+        fpu.push(c, c.const(F80, fpu.ONE))
+
+
+@insn
+def fsincos(c: X86) -> None:
+    """ST(0) <- sin ST(0); push the cosine"""
+    operand = fpu.operand(c, 0)
+    result, outside = angle(c, "sin")
+    leave_outside(c, outside)
+    with fpu.commit(c):
+        fpu.write(c, 0, result)
+        fpu.push(c, fpu.function(c, "cos", operand))
+
+
+@insn
+def fxtract(c: X86) -> None:
+    """ST(0) <- the exponent of ST(0); push the significand"""
+    fpu.begin(c)
+    value = fpu.operand(c, 0)
+    significand = fpu.function(c, "significand", value)
+    exponent = fpu.function(c, "exponent", value)
+    with fpu.commit(c):
+        fpu.write(c, 0, exponent)
+        fpu.push(c, significand)

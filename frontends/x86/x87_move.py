@@ -1,0 +1,149 @@
+"""x87 loads, stores, constants, exchanges (SDM vol. 1, 8.3.3, 8.3.4)."""
+
+from __future__ import annotations
+
+from frontends.insn import insn
+from frontends.x86 import fpu
+from frontends.x86.context import X86, Field
+from frontends.x86.x87_arithmetic import load, memory_type
+from tcg import ops
+from tcg.ir import Value
+from tcg.types import F80
+
+
+@insn("fld", "fild")
+def fld(c: X86, source: Value | Field) -> None:
+    """push the source"""
+    fpu.begin(c)
+    value = load(c, source) if isinstance(source, Value) else fpu.operand(c, source)
+    fpu.push(c, value)
+
+
+def constant(c: X86, value: Value) -> None:
+    """push a constant"""
+    fpu.begin(c)
+    fpu.push(c, value)
+
+
+@insn
+def fld1(c: X86) -> None:
+    """push 1"""
+    constant(c, c.const(F80, fpu.ONE))
+
+
+@insn
+def fldz(c: X86) -> None:
+    """push 0"""
+    constant(c, c.const(F80, 0))
+
+
+CONSTANTS = {
+    "fldpi": "pi",
+    "fldl2t": "log2_10",
+    "fldl2e": "log2_e",
+    "fldlg2": "log10_2",
+    "fldln2": "ln_2",
+}
+
+
+@insn(*CONSTANTS)
+def fldpi(c: X86) -> None:
+    """push a constant that is rounded as RC says"""
+    constant(c, fpu.function(c, CONSTANTS[c.row.name]))
+
+
+def store(c: X86, target: Value | Field, pops: int, how: ops.Op = ops.FTOINT) -> None:
+    """Target <- ST(0), converted by `how` if it is an integer in memory."""
+    fpu.begin(c)
+    value = fpu.operand(c, 0)
+    if not isinstance(target, Value):
+        with fpu.commit(c):
+            fpu.set_codes(c, c1=0)
+            fpu.write(c, target, value)
+            fpu.pop(c, pops)
+        return
+    type_ = memory_type(c)
+    if not type_.is_float:
+        value = c.emit(how, type_, (value,))
+    elif type_ is not F80:
+        value = value.ftrunc(type_)
+    with fpu.commit(c):
+        c.store_le(target, value)
+        fpu.set_codes(c, c1=0)
+        fpu.pop(c, pops)
+
+
+@insn("fst", "fist")
+def fst(c: X86, target: Value | Field) -> None:
+    """target <- ST(0)"""
+    store(c, target, 0)
+
+
+@insn("fstp", "fistp", "fstpnce", "fstp8", "fstp9")
+def fstp(c: X86, target: Value | Field) -> None:
+    """target <- ST(0); pop"""
+    store(c, target, 1)
+
+
+@insn
+def fisttp(c: X86, target: Value) -> None:
+    """target <- ST(0) without its fraction; pop"""
+    store(c, target, 1, ops.FTOCUT)
+
+
+@insn("fxch", "fxch4", "fxch7")
+def fxch(c: X86, other: Field) -> None:
+    """ST(0) <-> ST(i)"""
+    fpu.begin(c)
+    x, y = fpu.operand(c, 0), fpu.operand(c, other)
+    with fpu.commit(c):
+        fpu.set_codes(c, c1=0)
+        fpu.write(c, 0, y)
+        fpu.write(c, other, x)
+
+
+CONDITIONS = {"b": 2, "e": 4, "be": 6, "u": 10}
+"""The number (tttn) of what fcmov asks; with an n before it the opposite."""
+
+
+@insn(*(f"fcmov{n}{name}" for name in CONDITIONS for n in ("", "n")))
+def fcmov(c: X86, target: Field, source: Field) -> None:
+    """ST(0) <- ST(i) if the condition holds; both must be there in any case"""
+    fpu.begin(c)
+    old, new = fpu.operand(c, target), fpu.operand(c, source)
+    name = c.row.name.removeprefix("fcmov")
+    number = CONDITIONS[name] if name in CONDITIONS else CONDITIONS[name[1:]] + 1
+    with fpu.commit(c):
+        fpu.set_codes(c, c1=0)
+        fpu.write(c, target, c.select(c.condition(number), new, old))
+
+
+@insn
+def ffree(c: X86, which: Field) -> None:
+    """Empty ST(i)"""
+    fpu.begin(c)
+    fpu.drain(c, fpu.number(c, which))
+
+
+@insn
+def ffreep(c: X86, which: Field) -> None:
+    """Empty ST(i); pop"""
+    fpu.begin(c)
+    fpu.drain(c, fpu.number(c, which))
+    fpu.pop(c)
+
+
+@insn
+def fincstp(c: X86) -> None:
+    """TOP <- TOP + 1, tags stay"""
+    fpu.begin(c)
+    fpu.set_codes(c, c1=0)
+    fpu.rotate(c, 1)
+
+
+@insn
+def fdecstp(c: X86) -> None:
+    """TOP <- TOP - 1, tags stay"""
+    fpu.begin(c)
+    fpu.set_codes(c, c1=0)
+    fpu.rotate(c, -1)

@@ -24,6 +24,7 @@ HOST_FUNCTIONS = frozenset((
     "fma", "fmaf", "fmod", "fmodf", "sqrt", "sqrtf", "ldexp", "ldexpf", "frexp", "frexpf",
     "rint", "rintf", "nearbyint", "nearbyintf", "round", "roundf", "roundeven", "roundevenf",
     "floor", "floorf", "ceil", "ceilf", "trunc", "truncf",
+    "rintl", "nearbyintl", "floorl", "ceill", "truncl", "fmodl", "fmal", "sqrtl",
 ))
 # fmt: on
 """Host library functions LLVM may call of its own accord.  They lie anywhere in the address space,

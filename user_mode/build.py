@@ -67,15 +67,15 @@ def build_x86_64(
     settings: Settings, loader: Loader, log: Log, environ: Mapping[str, str]
 ) -> Process:
     """A process for x86-64, with nothing loaded yet."""
-    from frontends.x86.frontend import X8664Frontend
+    from frontends.x86.models import model_frontend
     from user_mode.abi.x86_64.abi import X8664Abi
     from user_mode.abi.x86_64.program import ADDRESSES, TASK_SIZE
 
     memory = GuestMemory(ADDRESSES, "<", min(TASK_SIZE, settings.address_space or TASK_SIZE))
-    frontend = X8664Frontend()
-    where = "frontends.x86.frontend:X8664Frontend"
-    translator = _translator(frontend, where, memory, settings, log, environ)
-    abi = X8664Abi(frontend, cpu_model(settings.cpu))
+    model = cpu_model(settings.cpu)
+    frontend = model_frontend("x86_64", model.name)
+    translator = _translator(frontend, frontend.place, memory, settings, log, environ)
+    abi = X8664Abi(frontend, model)
     return _process("qemupy-x86_64", abi, memory, translator, loader, settings, log, environ)
 
 
@@ -89,15 +89,15 @@ def i386_loader(settings: Settings) -> Loader:
 
 def build_i386(settings: Settings, loader: Loader, log: Log, environ: Mapping[str, str]) -> Process:
     """A process for i386, with nothing loaded yet."""
-    from frontends.x86.frontend import I386Frontend
+    from frontends.x86.models import model_frontend
     from user_mode.abi.i386.abi import I386Abi
     from user_mode.abi.i386.program import TASK_SIZE
 
     memory = GuestMemory(1 << 32, "<", min(TASK_SIZE, settings.address_space or TASK_SIZE))
-    frontend = I386Frontend()
-    where = "frontends.x86.frontend:I386Frontend"
-    translator = _translator(frontend, where, memory, settings, log, environ)
-    abi = I386Abi(frontend.state, cpu_model(settings.cpu), memory)
+    model = cpu_model(settings.cpu)
+    frontend = model_frontend("i386", model.name)
+    translator = _translator(frontend, frontend.place, memory, settings, log, environ)
+    abi = I386Abi(frontend.state, model, memory)
     return _process("qemupy-i386", abi, memory, translator, loader, settings, log, environ)
 
 

@@ -154,17 +154,19 @@ def test_exceptions_are_signals(guest: Any, code: GuestException) -> None:
 
 
 CODE = 0x50_0000
+KERNEL = 0xFFFF_8000_0000_0000
+SEGV, BUS = signal.SIGSEGV, signal.SIGBUS
 # fmt: off
 ADDRESSES = {
-    # what faults                 with rax            reported        signal          address
-    "load":        ("488b00",     0xDEAD_0000_0000_1008, 0x1008,      signal.SIGSEGV, None),
-    "high":        ("488b4010",   0x7F00_0000_0000,   0x3F00_0000_0010, signal.SIGSEGV, 0x7F00_0000_0010),
-    "kernel":      ("488900",     0xFFFF_8000_0000_0008, 8,           signal.SIGSEGV, 0xFFFF_8000_0000_0008),
-    "next page":   ("f30f6f00",   0x4000_0000_0FF8,   0x1000,         signal.SIGSEGV, 0x4000_0000_1000),
-    "near null":   ("488b4008",   0,                  8,              signal.SIGSEGV, 8),
-    "below null":  ("488b40f8",   0,                  (1 << 46) - 8,  signal.SIGSEGV, (1 << 64) - 8),
-    "not decoded": ("06",         0,                  0x5000,         signal.SIGSEGV, 0x5000),
-    "stack":       ("488b4500",   1 << 63,            0,              signal.SIGBUS,  None),
+    # what faults   its code    rax and rbp            reported          signal  address
+    "load":        ("488b00",   0xDEAD_0000_0000_1008, 0x1008,           SEGV, None),
+    "high":        ("488b4010", 0x7F00_0000_0000,      0x3F00_0000_0010, SEGV, 0x7F00_0000_0010),
+    "kernel":      ("488900",   KERNEL + 8,            8,                SEGV, KERNEL + 8),
+    "next page":   ("488b00",   0x4000_0000_0FF8,      0x1000,           SEGV, 0x4000_0000_1000),
+    "near null":   ("488b4008", 0,                     8,                SEGV, 8),
+    "below null":  ("488b40f8", 0,                     (1 << 46) - 8,    SEGV, (1 << 64) - 8),
+    "not decoded": ("06",       0,                     0x5000,           SEGV, 0x5000),
+    "stack":       ("488b4500", 1 << 63,               0,                BUS,  None),
 }
 # fmt: on
 

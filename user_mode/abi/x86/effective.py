@@ -27,7 +27,7 @@ NEAR = 1 << 16
 def faulting_address(
     state: X86State, cpu: Cpu, decoded: Decoded | None, reported: int
 ) -> tuple[int, bool]:
-    """The whole of an address of which `reported` is left, and whether it was relative to the stack.
+    """The whole of an address of which `reported` is left; whether it was relative to the stack.
 
     What cannot be told is `reported` itself.
     """

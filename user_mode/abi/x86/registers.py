@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from frontends.x86.registers import read_eflags, write_eflags
-from frontends.x86.state import CF, DF, IF, OF, PF, RF, SF, TF, ZF, X86State
 from frontends.x86.state import AC as ALIGNMENT_CHECK
 from frontends.x86.state import AF as AUXILIARY
+from frontends.x86.state import CF, DF, IF, OF, PF, RF, SF, TF, ZF, X86State
 from tcg.cpu import Cpu
 
 USER_FLAGS = (

@@ -13,13 +13,13 @@ from user_mode.abi.x86_64.threads import X8664Threads
 
 if TYPE_CHECKING:
     from frontends.x86.cpuid import CpuModel
-    from frontends.x86.frontend import X8664Frontend
+    from frontends.x86.frontend import X86Frontend
 
 
 class X8664Abi(X8664Threads, SyscallAbi):
     """The ABI over CPUs with this state."""
 
-    def __init__(self, frontend: X8664Frontend, model: CpuModel) -> None:
+    def __init__(self, frontend: X86Frontend, model: CpuModel) -> None:
         """`model`: the processor that CPUID describes."""
         X8664Threads.__init__(self, frontend, model)
         convention = X8664Convention(frontend.state.gpr.slots)

@@ -24,7 +24,7 @@ from user_mode.signals import Context, Delivery
 
 if TYPE_CHECKING:
     from frontends.x86.cpuid import CpuModel
-    from frontends.x86.frontend import X8664Frontend
+    from frontends.x86.frontend import X86Frontend
     from tcg.engine import Exit
     from tcg.frontend import Decoded
     from user_mode.process import Thread
@@ -43,7 +43,7 @@ class X8664Threads(X86Threads):
     tls_before_child_tid = False
     """clone(2) takes flags, stack, parent_tid, child_tid, tls."""
 
-    def __init__(self, frontend: X8664Frontend, model: CpuModel) -> None:
+    def __init__(self, frontend: X86Frontend, model: CpuModel) -> None:
         """`model`: the processor that CPUID describes."""
         super().__init__(frontend.state, model, FpState(frontend.state, "xsave" in model.features))
         self._decode = frontend.decode

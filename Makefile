@@ -34,7 +34,7 @@ format: $(DEV) ## let ruff lay out the sources
 bless: $(DEV) tools ## rewrite the expected halves of the text tests; read the diff
 	$(PY) -m pytest -m "not slow" --bless
 
-bench: $(DEV) tools ## measure native, qemu-ppc and our engines in one run; prints tables
+bench: $(DEV) tools ## measure native, QEMU and our engines in one run; prints tables
 	@mkdir -p bench/results
 	$(PY) -m pytest bench -q --benchmark-only --benchmark-quiet --timeout 0 \
 	    --benchmark-json=bench/results/latest.json

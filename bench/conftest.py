@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench import measuring, workloads
+from bench.workloads import Workload
 
-Programs = Callable[[str], Path]
+Programs = Callable[[Workload], Path]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,11 +28,15 @@ def rounds() -> int:
 
 @pytest.fixture(scope="session")
 def guest() -> Programs:
-    """Guest binaries by the name of their workload."""
-    toolchain = workloads.guest_toolchain()
-    if toolchain is None:
-        pytest.skip("no compiler for the guest")
-    return lambda name: workloads.program(name, toolchain)
+    """The guest binary of a workload."""
+
+    def compiled(workload: Workload) -> Path:
+        toolchain = workloads.guest_toolchain(workload.guest)
+        if toolchain is None:
+            pytest.skip(f"no compiler for {workload.guest}")
+        return workloads.program(workload.program, toolchain, workload.flags)
+
+    return compiled
 
 
 @pytest.fixture(scope="session")

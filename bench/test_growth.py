@@ -14,7 +14,7 @@ GROWING = [name for name, workload in BY_NAME.items() if workload.growth]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("engine", ["qemu-ppc", "jit"])
+@pytest.mark.parametrize("engine", ["qemu", "jit"])
 @pytest.mark.parametrize("name", GROWING)
 @pytest.mark.benchmark(timer=measuring.children_cpu)
 def test_growth(
@@ -24,8 +24,8 @@ def test_growth(
     if emulator is None:
         pytest.skip(f"{engine} is not installed")
     units = BY_NAME[name].growth // 2 * size
-    line = [*emulator.command, str(guest(name)), str(units)]
-    repeat = 1 if engine == "qemu-ppc" else 3
+    line = [*emulator.command, str(guest(BY_NAME[name])), str(units)]
+    repeat = 1 if engine == "qemu" else 3
     benchmark.pedantic(
         measuring.run, (line, workloads.cache_environment()), rounds=repeat, warmup_rounds=0
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import statistics
 
 import pytest
@@ -71,3 +73,37 @@ def test_memory(run: str, benchmark: BenchmarkFixture) -> None:
             together.append(measuring.peak_memory(line, environment) / 1e6)
     record(benchmark, f"hello, {run} run: peak MB, worker included", together, 200.0)
     benchmark.extra_info["largest process MB"] = largest
+
+
+def test_true(benchmark: BenchmarkFixture) -> None:
+    seconds = []
+    line = [*emulators.ours("jit", guest="x86_64").command, host_program("true")]
+    for _ in range(ROUNDS):
+        with measuring.empty_cache() as environment:
+            measuring.run(line, environment)
+            seconds.append(measuring.wall_and_largest(line, environment)[0])
+    record(benchmark, "x86_64 /bin/true, second run: wall seconds", seconds, 0.35)
+
+
+def test_python(benchmark: BenchmarkFixture) -> None:
+    rival = emulators.qemu("x86_64")
+    if rival is None:
+        pytest.skip("qemu-x86_64 is not installed")
+    own = [host_program("python3"), "-c", "pass"]
+    line = [*emulators.ours("jit", guest="x86_64").command, *own]
+    environment = workloads.cache_environment()
+    for _ in range(2):
+        measuring.run(line, environment)
+    ratios = []
+    for _ in range(ROUNDS):
+        theirs = measuring.wall_and_largest([*rival.command, *own], {})[0]
+        ratios.append(measuring.wall_and_largest(line, environment)[0] / theirs)
+    record(benchmark, "x86_64 python3 -c pass: times qemu-x86_64's wall seconds", ratios, 3.0)
+
+
+def host_program(name: str) -> str:
+    """One of the host's own programs, which x86-64 guests are."""
+    path = shutil.which(name, path="/usr/bin:/bin")
+    if path is None or os.uname().machine != "x86_64":
+        pytest.skip(f"no {name} for x86-64")
+    return path

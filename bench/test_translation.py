@@ -14,6 +14,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.conftest import Programs
+from bench.workloads import BY_NAME
 from frontends.ppc.frontend import PpcFrontend
 from tcg.passes import optimize
 from tcg.region import RegionBlock, build_region
@@ -75,7 +76,7 @@ def blocks(start: int, code: bytes) -> list[RegionBlock]:
 
 
 def test_python_per_instruction(benchmark: BenchmarkFixture, guest: Programs) -> None:
-    regions = [blocks(start, code) for start, code in functions(guest("kernels"))]
+    regions = [blocks(start, code) for start, code in functions(guest(BY_NAME["kernels"]))]
     if not regions:
         pytest.skip("the program has no symbols")
     frontend = PpcFrontend()

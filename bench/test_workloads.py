@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench import measuring, workloads
 from bench.conftest import Programs
-from bench.workloads import BY_NAME, ENGINES
+from bench.workloads import BY_NAME, WORKLOADS, Workload
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize(("name", "engine"), [(w.name, e) for w in WORKLOADS for e in w.engines])
 @pytest.mark.benchmark(timer=measuring.children_cpu)
 def test_workload(
     name: str,
@@ -24,10 +24,10 @@ def test_workload(
     outputs: dict[tuple[str, int], bytes],
 ) -> None:
     workload = BY_NAME[name]
-    emulator = workloads.emulator(engine)
+    emulator = workloads.emulator(engine, workload.guest)
     if emulator is None:
         pytest.skip(f"{engine} is not installed")
-    binary = workloads.program(name, "native") if engine == "native" else guest(name)
+    binary = native(workload) if engine == "native" else guest(workload)
     units = workload.units(engine)
     line = [*emulator.command, str(binary), str(units)]
     with ExitStack() as stack:
@@ -46,6 +46,15 @@ def test_workload(
         kind="workload", workload=name, engine=engine, units=units, full=workload.full,
         start=start_cost([*line[:-1], "0"]) if engine == "interp" else 0.0,
     )  # fmt: skip
+
+
+def native(workload: Workload) -> Path:
+    """The host's own build; what the host can run as it is, is compared with itself."""
+    if workload.guest == "x86_64":
+        toolchain = workloads.guest_toolchain("x86_64") or "native"
+    else:
+        toolchain = "native"
+    return workloads.program(workload.program, toolchain, workload.flags)
 
 
 def start_cost(line: list[str]) -> float:

@@ -282,7 +282,7 @@ class Builder:
         """Leave for the client; the guest goes on at `next_pc`."""
         self.emit(ops.ASK, VOID, (), (what, next_pc))
 
-    def poll(self, pc: int) -> None:
+    def poll(self, pc: FieldLike) -> None:
         """Leave if an event is pending; the guest goes on at `pc`."""
         self.emit(ops.POLL, VOID, (), (pc, ()))
 

@@ -277,12 +277,16 @@ class Lowering:
         self.names[inst] = self.temp(f"extractvalue {{ i64, i64 }} {pair}, 0")
 
     def lower_places(self, inst: Value) -> None:
-        """The host's instructions of that name."""
+        """The host's instructions of that name, which are for 32 and 64 bits."""
         t = inst.type
+        wide = t if t.bits >= 32 else I32
         x, mask = map(self.operand, inst.args)
-        call = f"{t} @llvm.x86.bmi.{inst.op}.{t.bits}({t} {x}, {t} {mask})"
+        if wide is not t:
+            x, mask = (self.temp(f"zext {t} {text} to {wide}") for text in (x, mask))
+        call = f"{wide} @llvm.x86.bmi.{inst.op}.{wide.bits}({wide} {x}, {wide} {mask})"
         self.declarations.intrinsic(call)
-        self.names[inst] = self.temp(f"call {call}")
+        result = self.temp(f"call {call}")
+        self.names[inst] = result if wide is t else self.temp(f"trunc {wide} {result} to {t}")
 
     lower_pdep = lower_pext = lower_places
 

@@ -10,6 +10,7 @@ Intel's models, by 8000001Dh or the older leaves of AMD's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -137,7 +138,7 @@ class CpuModel:
         last = self._highest_extended if number >= 0x8000_0000 else self.highest
         if number > last:
             number = self.highest
-        answers = {
+        answers: dict[int, Callable[[], Answer]] = {
             0: self._identity,
             1: self._version,
             2: self._descriptors,
@@ -262,29 +263,29 @@ def missing_on_host() -> frozenset[str]:
 
 # fmt: off
 _ROWS = (
-    ("max",           INTEL, (6, 94, 3),   0x16, EVERYTHING,   "qemupy virtual CPU"),
-    ("qemu64",        AMD,   (15, 107, 1), 0xD,  QEMU_64,      "QEMU Virtual CPU version 2.5+"),
-    ("qemu32",        INTEL, (6, 6, 3),    4,    QEMU_32,      "QEMU Virtual CPU version 2.5+"),
-    ("486",           INTEL, (4, 8, 0),    1,    I486,         ""),
-    ("pentium",       INTEL, (5, 4, 3),    1,    PENTIUM_MMX,  "Pentium"),
-    ("pentium2",      INTEL, (6, 5, 2),    2,    PENTIUM_2,    "Pentium II"),
-    ("pentium3",      INTEL, (6, 7, 3),    2,    PENTIUM_3,    "Pentium III"),
-    ("pentium4",      INTEL, (15, 2, 9),   2,    PENTIUM_4,    "Intel(R) Pentium(R) 4 CPU"),
-    ("coreduo",       INTEL, (6, 14, 8),   0xA,  PRESCOTT,     "Genuine Intel(R) CPU T2600 @ 2.16GHz"),
-    ("athlon",        AMD,   (6, 2, 3),    1,    ATHLON,       "AMD Athlon(tm) XP"),
-    ("core2duo",      INTEL, (6, 15, 11),  0xA,  CORE_2,       "Intel(R) Core(TM)2 Duo CPU T7700 @ 2.40GHz"),
-    ("Penryn",        INTEL, (6, 23, 3),   0xA,  PENRYN,       "Intel Core 2 Duo P9xxx (Penryn Class Core 2)"),
-    ("Nehalem",       INTEL, (6, 26, 3),   0xB,  NEHALEM,      "Intel Core i7 9xx (Nehalem Class Core i7)"),
-    ("Westmere",      INTEL, (6, 44, 1),   0xB,  WESTMERE,     "Westmere E56xx/L56xx/X56xx (Nehalem-C)"),
-    ("SandyBridge",   INTEL, (6, 42, 1),   0xD,  SANDY_BRIDGE, "Intel Xeon E312xx (Sandy Bridge)"),
-    ("IvyBridge",     INTEL, (6, 58, 9),   0xD,  IVY_BRIDGE,   "Intel Xeon E3-12xx v2 (Ivy Bridge)"),
-    ("Haswell",       INTEL, (6, 60, 4),   0xD,  HASWELL,      "Intel Core Processor (Haswell)"),
-    ("Broadwell",     INTEL, (6, 61, 2),   0xD,  BROADWELL,    "Intel Core Processor (Broadwell)"),
-    ("Skylake-Client",INTEL, (6, 94, 3),   0x16, SKYLAKE,      "Intel Core Processor (Skylake)"),
-    ("Icelake-Server",INTEL, (6, 134, 0),  0x16, ICE_LAKE,     "Intel Xeon Processor (Icelake)"),
-    ("Opteron_G1",    AMD,   (15, 6, 1),   1,    OPTERON,      "AMD Opteron 240 (Gen 1 Class Opteron)"),
-    ("phenom",        AMD,   (16, 2, 3),   5,    PHENOM,       "AMD Phenom(tm) 9550 Quad-Core Processor"),
-    ("EPYC",          AMD,   (23, 1, 2),   0xD,  ZEN,          "AMD EPYC Processor"),
+    ("max",            INTEL, (6, 94, 3),   0x16, EVERYTHING,   "qemupy virtual CPU"),
+    ("qemu64",         AMD,   (15, 107, 1), 0xD,  QEMU_64,      "QEMU Virtual CPU version 2.5+"),
+    ("qemu32",         INTEL, (6, 6, 3),    4,    QEMU_32,      "QEMU Virtual CPU version 2.5+"),
+    ("486",            INTEL, (4, 8, 0),    1,    I486,         ""),
+    ("pentium",        INTEL, (5, 4, 3),    1,    PENTIUM_MMX,  "Pentium"),
+    ("pentium2",       INTEL, (6, 5, 2),    2,    PENTIUM_2,    "Pentium II"),
+    ("pentium3",       INTEL, (6, 7, 3),    2,    PENTIUM_3,    "Pentium III"),
+    ("pentium4",       INTEL, (15, 2, 9),   2,    PENTIUM_4,    "Intel(R) Pentium(R) 4 CPU"),
+    ("coreduo",        INTEL, (6, 14, 8),   0xA,  PRESCOTT,     "Genuine Intel(R) CPU T2600"),
+    ("athlon",         AMD,   (6, 2, 3),    1,    ATHLON,       "AMD Athlon(tm) XP"),
+    ("core2duo",       INTEL, (6, 15, 11),  0xA,  CORE_2,       "Intel(R) Core(TM)2 Duo CPU T7700"),
+    ("Penryn",         INTEL, (6, 23, 3),   0xA,  PENRYN,       "Intel Core 2 Duo P9xxx (Penryn)"),
+    ("Nehalem",        INTEL, (6, 26, 3),   0xB,  NEHALEM,      "Intel Core i7 9xx (Nehalem)"),
+    ("Westmere",       INTEL, (6, 44, 1),   0xB,  WESTMERE,     "Westmere E56xx (Nehalem-C)"),
+    ("SandyBridge",    INTEL, (6, 42, 1),   0xD,  SANDY_BRIDGE, "Intel Xeon E312xx (Sandy Bridge)"),
+    ("IvyBridge",      INTEL, (6, 58, 9),   0xD,  IVY_BRIDGE,   "Intel Xeon E3-12xx (Ivy Bridge)"),
+    ("Haswell",        INTEL, (6, 60, 4),   0xD,  HASWELL,      "Intel Core Processor (Haswell)"),
+    ("Broadwell",      INTEL, (6, 61, 2),   0xD,  BROADWELL,    "Intel Core Processor (Broadwell)"),
+    ("Skylake-Client", INTEL, (6, 94, 3),   0x16, SKYLAKE,      "Intel Core Processor (Skylake)"),
+    ("Icelake-Server", INTEL, (6, 134, 0),  0x16, ICE_LAKE,     "Intel Xeon Processor (Icelake)"),
+    ("Opteron_G1",     AMD,   (15, 6, 1),   1,    OPTERON,      "AMD Opteron 240 (Gen 1)"),
+    ("phenom",         AMD,   (16, 2, 3),   5,    PHENOM,       "AMD Phenom(tm) 9550"),
+    ("EPYC",           AMD,   (23, 1, 2),   0xD,  ZEN,          "AMD EPYC Processor"),
 )
 # fmt: on
 """Name, vendor, number, last basic leaf, features, what it calls itself."""

@@ -25,7 +25,7 @@ from tcg.ir import Function
 from tcg.passes import optimize
 from tcg.state import HEADER, Reason
 from tcg.text import parse_function, print_function
-from tcg.types import F32, F64, I1, I8, I16, I32, I64, Type
+from tcg.types import F32, F64, I1, I8, I16, I32, I64, Type, integer
 from tests.backend.conftest import Compile, Guest, no_symbol
 from tests.tcg.machine import (
     CONVERSIONS,
@@ -216,6 +216,33 @@ def one_op(op: ops.Op, source: Type, result: Type) -> Function:
     b.put(SINGLES[result], b.emit(op, result, args))
     b.goto(PC)
     return b.function
+
+
+def mixed_op(name: str) -> Function:
+    """A function that puts into "d" what the op gives for slots of the types it takes."""
+    b = Builder(Function("region", f"M_{name}"))
+    if name == "udiv2":
+        high, low = (b.get(PAIRS[I32]).zext(I64), b.get(SINGLES[I64]))
+        result = b.udiv2(high, low, high + b.get(SINGLES[I8]).zext(I64))
+    else:
+        data = b.get(SINGLES[integer(int(name[5:]))])
+        result = b.crc32(b.get(PAIRS[I32]), data).zext(I64)
+    b.put(SINGLES[I64], result)
+    b.goto(PC)
+    return b.function
+
+
+@pytest.mark.parametrize("name", ["udiv2", "crc32_8", "crc32_16", "crc32_32", "crc32_64"])
+def test_mixed_op(machine: Machine, name: str) -> None:
+    """Operations whose operands have several types, or one that is prescribed."""
+    function = mixed_op(name.replace("_", ""))
+    evaluated = Evaluator().translate(function)
+    code = machine.compile(function, MODES[3])
+    for turn in range(60):
+        state = random_state(Random(turn), one_nan=True)
+        machine.run(code, state, bytes(PAGE))
+        evaluated(state, Bytes())
+        assert machine.slots()["d"] == state.get(SINGLES[I64]), turn
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,14 @@ def _random_float(random: Random, type_: Type) -> int:
 
 
 INTEGERS = (I1, I8, I16, I32, I64, I128)
-PURE = tuple(op for op in ops.OPS.values() if op.meaning is not None or op is ops.SELECT)
+MIXED = (ops.UDIV2, ops.CRC32)
+"""Operations of certain types only, which random functions do not have."""
+
+PURE = tuple(
+    op
+    for op in ops.OPS.values()
+    if (op.meaning is not None or op is ops.SELECT) and op not in MIXED
+)
 
 
 def _pairs(op: ops.Op) -> list[tuple[Type, Type]]:

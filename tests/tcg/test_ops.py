@@ -124,6 +124,14 @@ def mean(x: Bits, y: Bits) -> Bits:
     return total[1:]
 
 
+def scattered(source: Iterator[int], mask: Bits) -> Bits:
+    return [next(source) if has else 0 for has in mask]
+
+
+def gathered(found: Bits, like: Bits) -> Bits:
+    return found + [0] * (len(like) - len(found))
+
+
 def flag(condition: bool) -> Bits:
     return [int(condition)]
 
@@ -148,6 +156,8 @@ WITNESS: dict[Op, Callable[..., Bits]] = {
     ops.CTZ:    lambda x: wrapped(leading(x[::-1]), x),
     ops.POPCNT: lambda x: wrapped(sum(x), x),
     ops.BSWAP:  swapped,
+    ops.PDEP:   lambda x, y: scattered(iter(x), y),
+    ops.PEXT:   lambda x, y: gathered([b for b, has in zip(x, y, strict=True) if has], x),
     ops.SMIN:   lambda x, y: min(x, y, key=signed),
     ops.SMAX:   lambda x, y: max(x, y, key=signed),
     ops.UMIN:   lambda x, y: min(x, y, key=number),
@@ -199,6 +209,33 @@ def test_integer_op(op: Op) -> None:
             assert result.wrap(op.meaning(type_, result, *given)) == expected, (type_, given)
 
 
+def test_udiv2() -> None:
+    """Multiplied again, and added to, it is the dividend; what does not fit gives zero."""
+    meaning = ops.UDIV2.meaning
+    assert meaning is not None
+    for high, low, divisor in operands(I64, 3):
+        quotient = meaning(I64, I64, high, low, divisor)
+        if high >= divisor:
+            assert quotient == 0
+            continue
+        assert quotient <= I64.mask
+        assert 0 <= (high << 64) + low - quotient * divisor < divisor
+
+
+def test_crc32() -> None:
+    """The check value of CRC-32C, by bytes and by wider pieces; and linear, as every CRC is."""
+    meaning = ops.CRC32.meaning
+    assert meaning is not None
+    crc = 0xFFFF_FFFF
+    for byte in b"123456789":
+        crc = meaning(I8, I32, byte, crc)
+    assert crc ^ 0xFFFF_FFFF == 0xE306_9283
+    wide = meaning(I64, I32, int.from_bytes(b"12345678", "little"), 0xFFFF_FFFF)
+    assert meaning(I8, I32, ord("9"), wide) == crc
+    for x, y in operands(I32, 2):
+        assert meaning(I32, I32, x, y) == meaning(I32, I32, x, 0) ^ meaning(I32, I32, 0, y)
+
+
 @pytest.mark.parametrize("op", CONVERSIONS, ids=repr)
 def test_conversion(op: Op) -> None:
     assert op.meaning is not None
@@ -241,5 +278,5 @@ def test_every_row_is_tested() -> None:
     from tests.tcg.test_evaluate import ROWS
     from tests.tcg.test_floats import FLOAT_ROWS
 
-    tested = {*WITNESS, *CONVERSIONS, *FLOAT_ROWS, *ROWS}
+    tested = {ops.UDIV2, ops.CRC32, *WITNESS, *CONVERSIONS, *FLOAT_ROWS, *ROWS}
     assert {op.name for op in OPS.values() if op not in tested} == set()

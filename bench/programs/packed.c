@@ -11,9 +11,9 @@ static double x[ITEMS], y[ITEMS];
 static __attribute__((noinline)) void floats(float factor)
 {
     for (int i = 0; i < ITEMS; i++)
-        c[i] = a[i] * factor + b[i] * c[i];
+        c[i] = a[i] * factor + 0.5f * c[i] - b[i];
     for (int i = 0; i < ITEMS; i++)
-        b[i] = c[i] < a[i] ? c[i] : a[i] - 0.5f * c[i];
+        b[i] = (c[i] < a[i] ? c[i] : a[i]) - 0.25f * b[i];
 }
 
 static __attribute__((noinline)) void doubles(double factor)

@@ -116,7 +116,9 @@ class Encoder:
     def _legacy(self, shape: Shape, row: Row) -> bytes:
         random, found = self.random, []
         varies = any(o.size in VARYING for o in row.operands) or len(set(row.mnemonics)) > 1
-        if not shape.vex and not shape.mandatory and self._chance(3 if varies else 12):
+        if self.mode == 64 and "f64" in row.properties:
+            varies = False  # there processors differ on what 66 means
+        elif not shape.vex and not shape.mandatory and self._chance(3 if varies else 12):
             found.append(0x66)
         has_memory = any(o.letter in MAY_BE_MEMORY for o in row.operands) or not row.operands
         if has_memory and self._chance(6):

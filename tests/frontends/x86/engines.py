@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from frontends.x86.frontend import X86Frontend
+from frontends.x86.state import SEGMENTS
 from tcg.engine import Exit
 from tcg.faults import GuestFault
 from tcg.frontend import GuestException
@@ -20,7 +21,14 @@ from tcg.state import HEADER
 from tests.frontends.x86 import case
 from tests.frontends.x86.batch import Batch, address
 from tests.frontends.x86.case import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
-from tests.frontends.x86.host import PLACES
+from tests.frontends.x86.host import (
+    FS_BASE_16,
+    FS_BASE_32,
+    GS_BASE_16,
+    GS_BASE_32,
+    PLACES,
+    SELECTORS,
+)
 from tests.frontends.x86.trial import Trial
 
 # fmt: off
@@ -207,22 +215,21 @@ class OurEngine:
 
     def run(self, trial: Trial, before: memoryview, count: int) -> None:
         """Run a trial from `count` cases; what comes out is in `after`."""
+        self._set_segments()
         if self.is_native:
             self.engine.backend.runtime.catch_faults()
-            self._set_bases(trial)
             self._run_native(trial, before, count)
             return
-        self._set_bases(trial)
         job = ctypes.create_string_buffer(self._job(trial, before, 0))
         for number in range(count):
             self._run_one(trial, ctypes.addressof(job), number)
 
-    def _set_bases(self, trial: Trial) -> None:
+    def _set_segments(self) -> None:
+        slots = self.frontend.layout.slots
+        for name, value in zip(SEGMENTS, SELECTORS[self.mode], strict=True):
+            self.cpu.set(slots[name], value)
         if self.mode != 64:
-            from tests.frontends.x86.host import FS_BASE_16, FS_BASE_32, GS_BASE_16, GS_BASE_32
-
             bases = (FS_BASE_32, GS_BASE_32) if self.mode == 32 else (FS_BASE_16, GS_BASE_16)
-            slots = self.frontend.layout.slots
             self.cpu.set(slots["fs_base"], bases[0])
             self.cpu.set(slots["gs_base"], bases[1])
 
@@ -252,6 +259,8 @@ class OurEngine:
         self.batch.load(job, number)
         self.cpu.pc = trial.pc
         left = self.engine.run(self.cpu)
+        while left.kind == "event":  # code has changed
+            left = self.engine.run(self.cpu)
         self.batch.finish(job, number)
         stride = case.WINDOW + trial.window
         self._note(self.after[number * stride : (number + 1) * stride], left)

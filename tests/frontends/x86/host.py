@@ -32,8 +32,8 @@ PROGRAM   = 0x2000_1000
 CODE      = 0x2100_0000     # of 64-bit and 32-bit code
 DATA      = 0x2200_0000     # 64 KiB; windows lie in it
 FLAT16    = 0x2400_0000     # the 64 KiB of 16-bit code and data
-BEFORE    = 0x2600_0000
-AFTER     = 0x2700_0000
+BEFORE    = 0x3600_0000_0000
+AFTER     = 0x3700_0000_0000
 
 CODE_SIZE, DATA_SIZE, FLAT16_SIZE, CASES_SIZE = MIB, 0x1_0000, 0x1_0000, 8 * MIB
 CODE16, CODE16_SIZE = 0x1000, 0x7000
@@ -65,6 +65,12 @@ SEGMENTS = (
     4, FLAT16 + FS_BASE_16, 0xFFFF, _DATA16,
     5, FLAT16 + GS_BASE_16, 0xFFFF, _DATA16,
 )
+SELECTORS = {
+    64: (0, CS64, SS64, 0, 0, 0),
+    32: (SS64, CS32, SS64, SS64, FS32, GS32),
+    16: (DS16, CS16, DS16, DS16, FS16, GS16),
+}
+"""What is in es, cs, ss, ds, fs, gs while cases of a mode run."""
 # fmt: on
 
 TRAP = b"\xcc"
@@ -219,16 +225,10 @@ class Host:
         enter = "host_enter64" if mode == 64 else "host_enter32"
         self._set("ENTER", PROGRAM + self._symbols[enter])
         self._set("ENTRY", entry)
-        # fmt: off
-        selectors = {
-            64: (CS64, 0, SS64, 0, 0),
-            32: (CS32, SS64, SS64, FS32, GS32),
-            16: (CS16, DS16, DS16, FS16, GS16),
-        }[mode]
-        # fmt: on
-        self._set("FAR_ENTRY", selectors[0] << 32 | entry)
+        _, cs, ss, ds, fs, gs = SELECTORS[mode]
+        self._set("FAR_ENTRY", cs << 32 | entry)
         names = ("DATA_SELECTOR", "STACK_SELECTOR", "FS_SELECTOR", "GS_SELECTOR")
-        for name, value in zip(names, selectors[1:], strict=True):
+        for name, value in zip(names, (ds, ss, fs, gs), strict=True):
             self._set(name, value)
         at = _AT["EXIT_PCS"] - CONTROL
         self._views[CONTROL][at : at + 8 * len(exits)] = struct.pack(f"<{len(exits)}Q", *exits)

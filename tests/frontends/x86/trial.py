@@ -37,12 +37,12 @@ STACK = frozenset((
     "push", "pop", "pusha", "popa", "pushf", "popf", "call", "ret", "enter", "leave", "callf", "retf", "iret",
 ))
 LARGE = frozenset(("fxsave", "fxrstor", "fnsave", "frstor", "xsave", "xrstor", "enter", "fxsave64", "fxrstor64"))
-STRINGS = ("movs", "cmps", "stos", "lods", "scas", "ins", "outs")
+STRINGS = frozenset(("movs", "cmps", "stos", "lods", "scas", "ins", "outs"))
 NO_VECTORS = frozenset(("base", "integer"))
 """Families that touch neither vectors nor floating point."""
 
 LEFT_OUT: Mapping[str, str] = {
-    **dict.fromkeys(("syscall", "sysenter", "int", "sysret", "sysexit", "swapgs"), "leaves for the system"),
+    **dict.fromkeys(("syscall", "sysenter", "int", "sysret", "sysexit", "swapgs", "xsetbv"), "leaves for the system"),
     **dict.fromkeys(("callf", "jmpf", "retf", "iret", "les", "lds", "lss", "lfs", "lgs"), "loads selectors"),
     **dict.fromkeys(("cpuid", "rdtsc", "rdtscp", "rdpid", "xgetbv", "rdrand", "rdseed", "rdpmc"), "is about the host"),
     **dict.fromkeys(("lar", "lsl", "verr", "verw", "sldt", "str", "sgdt", "sidt", "smsw"), "is about the system"),
@@ -155,7 +155,7 @@ def _fillers(
     mode: int, row: Row, fields: dict[str, int], vectors: bool, window: int, random: Random
 ) -> list[Filler]:
     """The parts that are just any values."""
-    is_string = row.function.startswith(STRINGS)
+    is_string = row.function in STRINGS
     found = [
         Filler(gpr(0), "integer", 16, share=48),
         Filler(case.RFLAGS, "string_flags" if is_string else "flags"),
@@ -199,10 +199,15 @@ def _pointers(
     if name in STACK:
         found.append(Filler(gpr(SP), "spread", add=middle))
         found.append(Filler(gpr(BP), "spread", add=middle))
-    is_vector = any(o.letter in "VW" for o in row.operands)
+    if name in ("div", "idiv"):
+        found.append(Filler(gpr(DX), random.choice(("small", "integer", "count"))))
+        found.append(Filler(gpr(AX), random.choice(("small", "integer", "spread"))))
+    is_vector = any(o.letter in ("V", "W") for o in row.operands)
     spread = "mostly_aligned" if is_vector else "spread"
+    if name in ("jmp", "call"):
+        spread = "aligned"
     segment_base = bases.get(fields["segment"], 0)
-    if name.startswith(STRINGS):
+    if name in STRINGS:
         found.append(Filler(gpr(SI), "spread", add=middle - segment_base))
         found.append(Filler(gpr(DI), "spread", add=middle))
         if fields["rep"]:
@@ -218,6 +223,9 @@ def _pointers(
             found.insert(0, Filler(gpr(fields["reg"]), "bits"))
             if fields["reg"] in (fields["base"], fields["index"]):
                 found.pop(0)
+    if name == "popf":
+        found.append(Filler(case.WINDOW, "flags", window // 8, 8))
+        found.append(Filler(gpr(SP), "aligned", add=middle))
     if name in ("jmp", "call") and row.operands[0].letter == "E":
         if fields["rm"] >= 0:
             found.append(Filler(gpr(fields["rm"]), "fixed", add=target))
@@ -226,9 +234,6 @@ def _pointers(
     if name == "ret":
         found.append(Filler(case.WINDOW, "fixed", window // 8, 8, add=target))
         found.append(Filler(gpr(SP), "aligned", add=middle))
-    if name in ("div", "idiv"):
-        found.append(Filler(gpr(DX), random.choice(("small", "integer", "count"))))
-        found.append(Filler(gpr(AX), random.choice(("small", "integer", "spread"))))
     return found
 
 

@@ -1,0 +1,106 @@
+"""x87 on our engines against the host's own processor, from random states."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from random import Random
+
+import pytest
+
+from frontends.x86.table import x86_table
+from tests.frontends.x86.x87 import (
+    Fpu,
+    Machine,
+    Outcome,
+    encodings,
+    on_host,
+    random_fpu,
+    random_memory,
+)
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86 as witness")
+
+C1 = 1 << 9
+DENORMAL = 1 << 1
+"""What our stack faults do not keep from being noted of an operand in memory."""
+STACK_FAULT = 1 << 6
+PENDING = 1 << 7 | 1 << 15
+FLAGS = 0x8D5
+"""OF SF ZF AF PF CF"""
+
+APPROXIMATE = {
+    "f2xm1", "fyl2x", "fyl2xp1", "fpatan", "fsin", "fcos", "fsincos", "fptan",
+}  # fmt: skip
+"""Functions that the evaluator computes itself: one unit in the last place is allowed there."""
+
+TELLS_C1 = {"fprem", "fprem1", "fxam"}
+"""Instructions whose C1 means something.  Others set it if they rounded up, which we do not."""
+
+TRIALS = 6
+
+
+@cache
+def machine(engine: str) -> Machine:
+    return Machine(engine)
+
+
+def name_of(code: bytes) -> str:
+    decoded = x86_table().decoder(64)(code + bytes(13), 0, 0)
+    assert decoded is not None
+    return x86_table().rows[decoded.row].name
+
+
+def linear(x: int) -> int:
+    """A float as a number that counts units in the last place."""
+    value = (x >> 64 & 0x7FFF) << 63 | x & (1 << 63) - 1
+    return -value if x >> 79 else value
+
+
+def differences(name: str, host: Outcome, ours: Outcome, slack: int) -> list[str]:
+    """What is not the same, but for what neither a manual nor a program cares for."""
+    found = []
+    ignored = PENDING
+    if name not in TELLS_C1 and not host.fpu.status & STACK_FAULT:
+        ignored |= C1
+    if host.fpu.status & STACK_FAULT:
+        ignored |= DENORMAL
+    status = (host.fpu.status ^ ours.fpu.status) & ~ignored
+    if status:
+        found.append(f"status {host.fpu.status:#06x}, ours {ours.fpu.status:#06x}")
+    if host.fpu.control != ours.fpu.control:
+        found.append(f"control {host.fpu.control:#x}, ours {ours.fpu.control:#x}")
+    if host.fpu.full != ours.fpu.full:
+        found.append(f"full {host.fpu.full:#x}, ours {ours.fpu.full:#x}")
+    for i, (theirs, mine) in enumerate(zip(host.fpu.stack, ours.fpu.stack, strict=True)):
+        if host.fpu.is_full(i) and abs(linear(theirs) - linear(mine)) > slack:
+            found.append(f"st{i} {theirs:#x}, ours {mine:#x}")
+    if name.startswith(("fcomi", "fucomi")) and (host.flags ^ ours.flags) & FLAGS:
+        found.append(f"flags {host.flags & FLAGS:#x}, ours {ours.flags & FLAGS:#x}")
+    if name == "fnstsw" and (host.rax ^ ours.rax) & ~ignored:
+        found.append(f"rax {host.rax:#x}, ours {ours.rax:#x}")
+    if host.memory != ours.memory and name not in ("fnstsw", "fnstenv", "fnsave"):
+        found.append(f"memory {host.memory[:16].hex()}, ours {ours.memory[:16].hex()}")
+    return found
+
+
+def explain(fpu: Fpu, memory: bytes) -> str:
+    stack = " ".join(f"{value:#x}" for value in fpu.stack)
+    return (
+        f"control {fpu.control:#x} status {fpu.status:#x} full {fpu.full:#x} {stack} "
+        f"memory {memory[:16].hex()}"
+    )
+
+
+@pytest.mark.parametrize("engine", ["interp", "threaded"])
+@pytest.mark.parametrize("code", encodings(), ids=lambda code: f"{name_of(code)}-{code.hex()}")
+def test_like_the_host(engine: str, code: bytes) -> None:
+    name = name_of(code)
+    random = Random(int.from_bytes(code, "big"))
+    slack = 1 if engine == "interp" and name in APPROXIMATE else 0
+    for _ in range(TRIALS):
+        fpu, memory = random_fpu(random, masked=True), random_memory(random)
+        host = on_host(code, fpu, memory)
+        ours, left = machine(engine).run(code, fpu, memory)
+        assert left.kind == "syscall"
+        assert not differences(name, host, ours, slack), explain(fpu, memory)

@@ -157,6 +157,14 @@ def non_ieee_mode(d: Difference) -> State:
     return {"fpscr": bits.NI} if d.name == "mtfsb1" and d.fields["bt"] == 29 else {}
 
 
+def summary_of_what_was_cleared(d: Difference) -> State:
+    """mtfsb0 of the last enabled exception: QEMU 5.0 leaves FEX set (Book I, 4.2.2: an OR)."""
+    if d.name != "mtfsb0" or d.ours["fpscr"] & bits.FEX:
+        return {}
+    enabled = d.ours["fpscr"] & (d.ours["fpscr"] & bits.ENABLES) << bits.ENABLE_SHIFT
+    return {} if enabled else {"fpscr": bits.FEX, "cr": 0x0400_0000 if d.fields.get("rc") else 0}
+
+
 def summary_of_old_exceptions(d: Difference) -> State:
     """FX: QEMU 5.0 sets it also when the exception bit was set before (Book I, 4.2.2: 0 to 1)."""
     happened = d.theirs["fpscr"] & d.before.get("fpscr", 0) & bits.CAUSES
@@ -177,6 +185,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     zero_divide_of_estimate,
     tininess_after_rounding,
     non_ieee_mode,
+    summary_of_what_was_cleared,
     summary_of_old_exceptions,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ class Memory(Protocol):
 
     def protect_code(self, address: int) -> None:
         """Have writes to the page of `address` noticed from now on."""
+
+    def may_change(self, address: int) -> bool:
+        """Whether the guest may write to the page of `address`."""
 
     def take_dirty(self) -> Sequence[int]:
         """The pages (addresses) written since they were protected; they are watched no more."""
@@ -66,6 +70,32 @@ class Backend(HandlerMaker, Protocol):
 
     def prepare_header(self, cpu: Cpu, memory: Any) -> None:
         """Fill the header fields that the native runtime reads."""
+
+    def known_images(self, key: str) -> tuple[list[str], dict[int, bytes]] | None:
+        """What `keep_images` was given for this key in an earlier run."""
+
+    def keep_images(self, key: str, symbols: Sequence[str], images: dict[int, bytes]) -> None:
+        """Keep page images, and the handlers' symbols that their numbers stand for."""
+
+    def handler_addresses(self, symbols: Sequence[str]) -> Sequence[int]:
+        """Where those handlers are; 0 for one that is not there."""
+
+    def handler_symbols(self) -> dict[int, str]:
+        """All handlers by address."""
+
+    def digest(self, data: bytes) -> bytes:
+        """What tells these bytes from any others."""
+
+    def load_records(
+        self, records: bytes, handlers: array[int], places: bytes, blocks: bytes
+    ) -> int:
+        """Put a page image into memory, have its blocks' heads lead there; gives its address."""
+
+    def set_cold(self, code: int, counter: int) -> None:
+        """What the heads of blocks get whose records are loaded: their code and their counter."""
+
+    def read_records(self, address: int, size: int) -> bytes:
+        """Records as they are in memory."""
 
     def head(self, pc: int) -> int:
         """The address of the head of the block at `pc`, which is made if there is none."""

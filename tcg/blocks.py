@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(slots=True, eq=False)
@@ -20,7 +20,7 @@ class Translation:
     there is one (code that does not decode).
     `code` are the guest bytes it was made from.  `returns_to`: its last instruction is a call that
     comes back there.  `jump`: the record of a computed jump at its end, whose link tells where it
-    went last.
+    went last.  `links`: the offsets of the records with a static link.
     """
 
     body: int
@@ -33,6 +33,19 @@ class Translation:
     instructions: int
     returns_to: int | None
     jump: int | None
+    links: Sequence[int]
+
+
+class Records(Protocol):
+    """Records in a row: where each is, from the first on, and its guest pc."""
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        """Where the records are, in order."""
+
+    @property
+    def pcs(self) -> Sequence[int]:
+        """The guest pc of each."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,15 +81,20 @@ class BlockTable:
         self.by_page: dict[int, set[Block]] = {}
         self._page_bits = page_bits
         self._bodies: list[int] = []
-        self._translations: dict[int, Translation] = {}
+        self._rows: dict[int, Records] = {}
 
     def attach(self, block: Block, translation: Translation) -> None:
         """Give a block its translation."""
         block.translation = translation
-        insort(self._bodies, translation.body)
-        self._translations[translation.body] = translation
+        self.enter(translation.body, translation)
         for page in self._pages(block.pc, len(translation.code)):
             self.by_page.setdefault(page, set()).add(block)
+
+    def enter(self, address: int, records: Records) -> None:
+        """Records lie at this address."""
+        if address not in self._rows:
+            insort(self._bodies, address)
+        self._rows[address] = records
 
     def detach(self, block: Block) -> None:
         """Take a block's translation away; its records stay known, as somebody may be in them."""
@@ -92,7 +110,7 @@ class BlockTable:
 
     def forget(self, translation: Translation) -> None:
         """A translation's records are gone: nobody can be in them any more."""
-        del self._translations[translation.body]
+        del self._rows[translation.body]
         del self._bodies[bisect_left(self._bodies, translation.body)]
 
     def _pages(self, pc: int, size: int) -> range:
@@ -116,6 +134,5 @@ class BlockTable:
     def pc_of_record(self, record: int) -> int:
         """The guest pc of the instruction whose record this is."""
         body = self._bodies[bisect_right(self._bodies, record) - 1]
-        translation = self._translations[body]
-        at = bisect_right(translation.offsets, record - body) - 1
-        return translation.pcs[at]
+        row = self._rows[body]
+        return row.pcs[bisect_right(row.offsets, record - body) - 1]

@@ -74,7 +74,9 @@ class Builder:
         other = right if isinstance(right, Value) else self.value(left.type, right)
         result = type_ or left.type
         if left.type.lane is not None:
-            return self.emit(op, with_lanes_of(I1, left.type) if type_ is I1 else result, (left, other))
+            return self.emit(
+                op, with_lanes_of(I1, left.type) if type_ is I1 else result, (left, other)
+            )
         if left.op is ops.CONST and other.op is ops.CONST and not left.type.is_float:
             assert op.meaning is not None
             return self.const(result, op.meaning(left.type, result, left.imm, other.imm))

@@ -12,6 +12,7 @@ from tcg.blocks import Block, BlockTable, Translation
 from tcg.forms import Forms
 from tcg.frontend import Frontend
 from tcg.heat import Heat
+from tcg.kept import KeptCode
 from tcg.reading import PAGE
 from tcg.state import Head, Record
 from tcg.translator import Translator
@@ -46,25 +47,46 @@ class CodeCache:
         self.jump_cache = backend.new_jump_cache()
         self.hot = hot
         hot.translate = self.translated
+        hot.known = self.known
         hot.head_at = backend.head
+        backend.set_cold(
+            backend.native["h_count" if self.hot_entries else "h_body"], self.hot_entries
+        )
         backend.set_links(0 if not links else 1 if self.hot_entries else 2)
+        self.kept = KeptCode(backend, memory, table)
         self._dead_bodies: list[Translation] = []
         self._dead_bytes = 0
 
     # -- blocks ----------------------------------------------------------------------------
 
+    def enter(self, pc: int) -> int:
+        """The record to enter the block at `pc` by, once it is translated; raises GuestFault."""
+        if pc // PAGE in self.kept.waiting:
+            self.kept.load(pc // PAGE)
+        head = self.backend.find_head(pc)
+        if head and self.backend.read_pointer(head) != self.backend.native["h_untranslated"]:
+            if self.hot_entries:
+                return head
+            return self.backend.read_pointer(head + Head.BODY)
+        return self.way_in(self.translated(pc))
+
     def translated(self, pc: int) -> Block:
         """The block at `pc`, translated; raises GuestFault."""
-        block = self.block(pc)
-        if block.translation is None:
-            self._attach(block, self.translator.translate(pc))
-        return block
-
-    def block(self, pc: int) -> Block:
-        """The block at `pc`; it has a head, but maybe no translation yet."""
-        block = self.table.by_pc.get(pc)
+        if pc // PAGE in self.kept.waiting:
+            self.kept.load(pc // PAGE)
+        block = self.known(pc)
         if block is None:
             block = self.table.by_pc[pc] = Block(pc, self.backend.head(pc))
+        if block.translation is None:
+            self._attach(block, self.translator.translate(pc))
+            self.kept.note(pc)
+        return block
+
+    def known(self, pc: int) -> Block | None:
+        """The block at `pc`, if there is one."""
+        block = self.table.by_pc.get(pc)
+        if block is None or block.translation is None:
+            return self.kept.block(pc) or block
         return block
 
     def way_in(self, block: Block) -> int:
@@ -87,7 +109,8 @@ class CodeCache:
 
     def heat(self, head: int) -> int:
         """A head's counter ran out: have its block compiled, give the way on meanwhile."""
-        block = self.table.by_pc[self.backend.read_pointer(head + Head.PC)]
+        block = self.known(self.backend.read_pointer(head + Head.PC))
+        assert block is not None
         self.hot.heat(block)
         return head if block.translation is None else block.translation.body
 
@@ -95,6 +118,7 @@ class CodeCache:
 
     def invalidate(self, start: int, end: int) -> None:
         """Code in [start, end) has changed or is gone."""
+        self.kept.blocks(start, end)
         for block in list(self.table.overlapping(start, end)):
             self._drop(block)
 
@@ -106,6 +130,8 @@ class CodeCache:
     def drop_all(self) -> None:
         """Another program takes this one's place."""
         self.hot.drop_all()
+        self.kept.blocks(0, 1 << 64)
+        self.kept.forget()
         for block in list(self.table.by_pc.values()):
             if block.translation is not None:
                 self._drop(block)

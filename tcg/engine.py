@@ -63,6 +63,12 @@ class Runner(Protocol):
     def invalidate(self, start: int, end: int) -> None:
         """Code in [start, end) has changed or is gone."""
 
+    def begin(self, program: str) -> None:
+        """A program starts, and nothing of it has run yet; the name tells it from others."""
+
+    def end(self) -> None:
+        """The program is about to end: keep what the next run can use."""
+
     def set_exact(self, exact: bool) -> None:
         """From now on the guest can(not) see its registers at memory faults."""
 
@@ -120,6 +126,7 @@ class Engine:
         )
         if options.one_instruction:
             self.code.translator.limit = 1
+        self._keeps = not (self._tracing or options.one_instruction or log.wants("in_asm"))
         if log.wants("in_asm"):
             self.code.translator.on_translated = self._log_code
         self._resume: dict[int, Callable[[Cpu], int]] = {
@@ -217,17 +224,14 @@ class Engine:
             return self.code.pc_of_record(record)
 
     def _entry(self, pc: int) -> int:
-        block = self.code.table.by_pc.get(pc)
-        if block is None or block.translation is None:
-            return self._translated(pc)
-        return self.code.way_in(block)
+        return self.backend.find_head(pc) or self._translated(pc)
 
     def _translated(self, pc: int) -> int:
         if self.code.has_garbage:
             with self.world.stop(), self.world.lock:
                 self.code.collect()
         with self.world.lock:
-            return self.code.way_in(self.code.translated(pc))
+            return self.code.enter(pc)
 
     def _untranslated(self, cpu: Cpu) -> int:
         cpu.pc = self._pc_of(cpu.header("exit_rec"))
@@ -247,6 +251,17 @@ class Engine:
         with self.world.lock:
             self.code.invalidate(start, end)
 
+    def begin(self, program: str) -> None:
+        """A program starts, and nothing of it has run yet; the name tells it from others."""
+        if self._keeps:
+            with self.world.lock:
+                self.code.kept.open(f"{self.frontend.name} {program}")
+
+    def end(self) -> None:
+        """The program is about to end: keep what the next run can use."""
+        with self.world.lock:
+            self.code.kept.keep()
+
     def set_exact(self, exact: bool) -> None:
         """From now on the guest can(not) see its registers at memory faults."""
         if exact != self.hot.exact:
@@ -264,6 +279,7 @@ class Engine:
     def reset(self) -> None:
         """Forget all guest code: of another program (execve), or of another frontend's mode."""
         with self.world.stop(), self.world.lock:
+            self.code.kept.keep()
             self.code.translator.forms.renew()
             self.backend.frontend = self.frontend.place
             self.code.drop_all()
@@ -276,12 +292,14 @@ class Engine:
     def after_fork_in_child(self) -> None:
         """Only the calling thread is left: new locks, no helpers of the parent's."""
         self.world.renew()
+        self.code.kept.start_over()
         self.hot.after_fork_in_child()
         self.backend.after_fork_in_child()
 
     def statistics(self) -> dict[str, object]:
         """Counts of what was translated and compiled."""
-        return {**self.code.statistics, **self.hot.statistics, **self.backend.statistics}
+        kept = self.code.kept.statistics
+        return {**self.code.statistics, **kept, **self.hot.statistics, **self.backend.statistics}
 
     # -- logs ------------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class Heat:
         self.parallel = False
         self.statistics = {"regions": 0, "region_instructions": 0}
         self.translate: Callable[[int], Block]
+        self.known: Callable[[int], Block | None]
         self.head_at: Callable[[int], int]
         self._epoch = 0
         self._regions: dict[Region, None] = {}
@@ -128,7 +129,7 @@ class Heat:
             return
         target = self._jump_target(translation)
         for pc in (*translation.successors, *([] if target is None else [target])):
-            block = self.table.by_pc.get(pc)
+            block = self.known(pc)
             if block is not None and self._may_join(block):
                 yield block
 

@@ -150,6 +150,12 @@ class Interpreter:
             for pc in self._pages.pop(page):
                 self.blocks.pop(pc, None)
 
+    def begin(self, program: str) -> None:
+        """Nothing to do: nothing is kept."""
+
+    def end(self) -> None:
+        """Nothing to do: nothing is kept."""
+
     def set_exact(self, exact: bool) -> None:
         """Nothing to do: the state is exact always."""
 

@@ -129,7 +129,7 @@ class Translator:
         size = sum(step.form.size for step in steps)
         body = self.maker.allocate(size)
         view, start = self.maker.view, body - self.maker.base
-        offsets, pcs, successors = [], [], []
+        offsets, pcs, successors, links = [], [], [], []
         at = 0
         for step in steps:
             form = step.form
@@ -137,6 +137,7 @@ class Translator:
             if form.link is not None:
                 target = _target(form)(*step.fields, step.pc)
                 successors.append(target)
+                links.append(at)
                 _LINK.pack_into(view, start + at + Record.LINK, unset_link(target))
             offsets.append(at)
             pcs.append(step.pc)
@@ -149,7 +150,7 @@ class Translator:
         notes = last >= 0 and steps[last].form.notes_target
         return Translation(
             body, size, code, offsets, pcs, successors, decoded.barrier, len(steps), returns_to,
-            body + offsets[last] if notes else None,
+            body + offsets[last] if notes else None, links,
         )  # fmt: skip
 
 

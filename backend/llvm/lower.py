@@ -26,9 +26,7 @@ from tcg.types import I1, I8, I32, I64, V128, V256, VECTORS, VOID, Type
 LLVM_TYPES = {
     "f32": "float", "f64": "double", "f80": "x86_fp80", "v128": "<16 x i8>", "v256": "<32 x i8>",
 }  # fmt: skip
-LLVM_TYPES.update(
-    (t.name, f"<{t.lanes} x {LLVM_TYPES.get(str(t.lane), t.lane)}>") for t in VECTORS
-)
+LLVM_TYPES.update((t.name, f"<{t.lanes} x {LLVM_TYPES.get(str(t.lane), t.lane)}>") for t in VECTORS)
 
 GUEST = ", !alias.scope !1, !noalias !2"
 STATE = ", !alias.scope !2, !noalias !1"
@@ -111,7 +109,9 @@ def constant(type_: Type, bits: int) -> str:
     if type_ is I1:
         return "true" if bits else "false"
     if type_.is_float or is_vector(type_):
-        return f"bitcast (i{type_.bits} {bits} to {llvm_type(type_)})" if bits else "zeroinitializer"
+        return (
+            f"bitcast (i{type_.bits} {bits} to {llvm_type(type_)})" if bits else "zeroinitializer"
+        )
     return str(type_.signed(bits))
 
 

@@ -85,7 +85,9 @@ for _shift, _letters in (("psll", "wdq"), ("psrl", "wdq"), ("psra", "wd")):
         _lane = LANES[_letter]
         _bits = int(_lane[1:])
         _one, _two = f"<{128 // _bits} x {_lane}>", f"<{256 // _bits} x {_lane}>"
-        INTRINSICS[f"{_shift}{_letter}"] = f"{_one} @llvm.x86.sse2.{_shift}.{_letter}({_one}, {_one})"
+        INTRINSICS[f"{_shift}{_letter}"] = (
+            f"{_one} @llvm.x86.sse2.{_shift}.{_letter}({_one}, {_one})"
+        )
         INTRINSICS[f"{_shift}{_letter}_256"] = (
             f"{_two} @llvm.x86.avx2.{_shift}.{_letter}({_two}, {_one})"
         )

@@ -17,6 +17,7 @@ from frontends.x86.fields import FIELDS
 from frontends.x86.flags import Flags, condition
 from frontends.x86.mmx_registers import MmxRegisters
 from frontends.x86.state import ASK_LOAD_SEGMENT, CS, CX, SP, X86State
+from frontends.x86.vectors import VectorBuilder
 from tcg import ops
 from tcg.fields import FieldExpr, FieldLike, field_function
 from tcg.frontend import GuestException
@@ -55,7 +56,7 @@ def following(pc: int, length: int, mask: int) -> int:
     return pc + length & mask
 
 
-class X86(MmxRegisters):
+class X86(VectorBuilder, MmxRegisters):
     """The builder of x86's semantic functions.
 
     `mode`: 16, 32 or 64, the width of addresses and operands that code segment and CPU give.

@@ -77,6 +77,7 @@ class X86State:
         count = 16 if width == 64 else 8
         self.xmm = layout.file("xmm", V128, (f"xmm{i}" for i in range(count)))
         self.ymmh = layout.file("ymmh", V128, (f"ymmh{i}" for i in range(count)))
+        layout.slot("mxcsr_enabled", I32)
         self.fpr = layout.file("fpr", F80, (f"fpr{i}" for i in range(8)))
         self.mmx = layout.overlay("mmx", I64, self.fpr, 0, (f"mm{i}" for i in range(8)))
         self.mmx_ends = layout.overlay("mmx_ends", I16, self.fpr, 8, (f"mm{i}e" for i in range(8)))

@@ -104,7 +104,24 @@ def _greatest(t: Type, x: int, y: int, env: Environment) -> int:
     return _zeroed(f, x if more else y, env)
 
 
-PREDICATES = ("e", "l", "le", "u", "lgu", "egu", "gu", "leg", "eu", "lu", "leu", "", "lg", "ge", "g", "legu")
+PREDICATES = (
+    "e",
+    "l",
+    "le",
+    "u",
+    "lgu",
+    "egu",
+    "gu",
+    "leg",
+    "eu",
+    "lu",
+    "leu",
+    "",
+    "lg",
+    "ge",
+    "g",
+    "legu",
+)
 """When a comparison holds: operands less, equal, greater, unordered.  SDM vol. 2, CMPPD."""
 SIGNALLING = {1, 2, 5, 6, 9, 10, 13, 14}
 """Which of them find quiet NaNs invalid; of the second sixteen, the others do."""
@@ -382,12 +399,23 @@ for _t, _letter in ((F32, "s"), (F64, "d")):
         row(_to, V128, (V128, _integer), _scalar_from_integer(_integer, _t), raises=True)
         _from = f"s{_letter}2si{_suffix}"
         row(f"cvt{_from}", _integer, ONE, _scalar_to_integer(_t, _integer, _nearest), raises=True)
-        row(f"cvtt{_from}", _integer, ONE, _scalar_to_integer(_t, _integer, _towards_zero), raises=True)
+        row(
+            f"cvtt{_from}",
+            _integer,
+            ONE,
+            _scalar_to_integer(_t, _integer, _towards_zero),
+            raises=True,
+        )
 
 
 # -- fused multiply and add ------------------------------------------------------------------------
 
-SIGNS = {"madd": (False, False), "msub": (False, True), "nmadd": (True, False), "nmsub": (True, True)}
+SIGNS = {
+    "madd": (False, False),
+    "msub": (False, True),
+    "nmadd": (True, False),
+    "nmsub": (True, True),
+}
 ORDERS = {"132": (0, 2, 1), "213": (1, 0, 2), "231": (1, 2, 0)}
 """Which operands are multiplicands and addend.  SDM vol. 2, VFMADD132PD and on."""
 

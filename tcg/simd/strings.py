@@ -75,7 +75,9 @@ def _aggregated(imm: int, a: list[int], b: list[int], la: int, lb: int, count: i
             holds = [j < lb and b[j] in a[:la] for j in range(count)]
         case 1:
             limits = list(zip(a[: la & ~1 : 2], a[1 : la & ~1 : 2], strict=True))
-            holds = [j < lb and any(low <= b[j] <= high for low, high in limits) for j in range(count)]
+            holds = [
+                j < lb and any(low <= b[j] <= high for low, high in limits) for j in range(count)
+            ]
         case 2:
             holds = [
                 a[j] == b[j] if j < la and j < lb else j >= la and j >= lb for j in range(count)

@@ -100,13 +100,17 @@ def put_result(b: Builder, value: Value) -> None:
     """Put a value of any type into v0 and v1."""
     type_ = value.type
     if type_.lane is I1:
-        value = value.sext(vector(integer(128 // max(type_.lanes, 2)), type_.lanes)) if (
-            type_.lanes <= 16
-        ) else value.sext(vector(I8, 32))
+        value = (
+            value.sext(vector(integer(128 // max(type_.lanes, 2)), type_.lanes))
+            if (type_.lanes <= 16)
+            else value.sext(vector(I8, 32))
+        )
     elif type_.lane is not None and type_.bits < 128:
         lanes = range(type_.lanes)
         zero = b.const(type_, 0)
-        value = b.shuffle(value, zero, [*lanes, *[type_.lanes] * (128 // type_.lane.bits - type_.lanes)])
+        value = b.shuffle(
+            value, zero, [*lanes, *[type_.lanes] * (128 // type_.lane.bits - type_.lanes)]
+        )
     if value.type.bits < 128:
         value = value.zext(I128)
     if value.type.bits == 128:
@@ -121,7 +125,9 @@ def function_of(use: Use) -> Function:
     b = Builder(Function("region", f"U_{use}"))
     args = [operand(b, i, use.source) for i in range(len(use.op.operands))]
     if use.op is ops.SELECT:
-        args[0] = args[0].bitcast(vector(integer(use.source.bits // use.source.lanes), use.source.lanes))
+        args[0] = args[0].bitcast(
+            vector(integer(use.source.bits // use.source.lanes), use.source.lanes)
+        )
         args[0] = args[0].slt(b.const(args[0].type, 0))
     put_result(b, b.emit(use.op, use.result, tuple(args)))
     b.goto(PC)

@@ -9,7 +9,7 @@ from os.path import basename
 
 from tcg.decode.errors import TableError
 from tcg.decode.intel.dispatch import Builder, Candidate, is_legal, places
-from tcg.decode.intel.encoding import Encoding
+from tcg.decode.intel.encoding import NFX, Encoding
 from tcg.decode.intel.parse import RowText
 from tcg.decode.intel.table import MODES
 
@@ -44,7 +44,8 @@ def _check_pair(above: RowText, below: RowText, opcode: int) -> None:
     both = _both(one, other)
     if both is None or (above.group and above.group == below.group):
         return
-    example = one._replace(opcode=opcode).example(both)
+    prefix = other.prefix if one.prefix == NFX else one.prefix
+    example = one._replace(opcode=opcode, prefix=prefix).example(both)
     _fail(
         below,
         f"{below.row.name} and {above.row.name} both match {example}; "

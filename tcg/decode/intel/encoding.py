@@ -50,8 +50,9 @@ class Encoding(NamedTuple):
 
     def example(self, modrm: int = 0) -> str:
         """The bytes of an instruction, up to ModRM."""
-        prefix = "" if self.prefix in (None, 0, NFX) else f"{PREFIX_NAMES[self.prefix]} "
-        maps = ("", "0f ", "0f 38 ", "0f 3a ")
-        vex = "VEX " if self.vex else ""
-        tail = f" {modrm:02x}" if self.has_modrm else ""
-        return f"{vex}{prefix}{maps[self.map]}{self.opcode:02x}{tail}"
+        prefix = PREFIX_NAMES[self.prefix] if self.prefix in (1, 2, 3) else ""
+        codes = ("", "0f", "0f 38", "0f 3a")[self.map], f"{self.opcode:02x}"
+        tail = [f"{modrm:02x}"] if self.has_modrm else []
+        if self.suffix is not None:
+            tail += ["...", f"{self.suffix:02x}"]
+        return " ".join(filter(None, ["VEX" if self.vex else "", prefix, *codes, *tail]))

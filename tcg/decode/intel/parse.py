@@ -57,6 +57,7 @@ VEX_WORDS = {
 # fmt: on
 """The values of VEX.L for each way to write it."""
 
+PREFIX_BYTES = (0x0F, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3)
 VEX_MAPS = {"0F": 1, "0F38": 2, "0F3A": 3}
 VEX_PREFIXES = {name.upper(): index for index, name in enumerate(PREFIX_NAMES)}
 VEX_WS = {"W0": (0,), "W1": (1,), "WIG": (0, 1)}
@@ -122,7 +123,18 @@ class _Reader:
                 feature = name
             elif word not in PROPERTIES:
                 self.fail(f"there is no property {word}", f"there are: {', '.join(PROPERTIES)}")
+        self._check_properties(words)
         return frozenset(word for word in words if ":" not in word), feature
+
+    def _check_properties(self, words: Sequence[str]) -> None:
+        """Properties that speak of the first operand."""
+        first = self.operands[0].letter if self.operands else ""
+        if "wo" in words and "ro" in words:
+            self.fail("it is wo and ro", "wo: the first operand is written only, ro: not at all")
+        if not self.operands and {"wo", "ro"} & {*words}:
+            self.fail("wo and ro say something of the first operand", "it has none")
+        if "lock" in words and first not in ("E", "M"):
+            self.fail("lock needs a destination in memory", "as in add Ev, Gv lock")
 
     # -- the row's instructions ------------------------------------------------------------------
 
@@ -178,6 +190,7 @@ class _Reader:
         if vex is None:
             number = _take_escapes(codes)
         opcode, span = self._take_opcode(codes)
+        self._check_opcode(number, opcode, vex is not None)
         has_modrm, mods, regs, rm = self._take_modrm(codes)
         suffix = int(codes.pop(0), 16) if codes and codes[0].type == "BYTE" else None
         immediate = self._take_immediates(codes)
@@ -221,6 +234,14 @@ class _Reader:
         if opcode & {"r": 7, "cc": 15, "": 0, "i": 0xFF}[span]:
             self.fail(f"{byte}+{span} is not the first of its opcodes", "write the lowest one")
         return opcode, span
+
+    def _check_opcode(self, number: int, opcode: int, has_vex: bool) -> None:
+        if has_vex:
+            return
+        if (number == 0 and opcode in PREFIX_BYTES) or (number == 1 and opcode in (0x38, 0x3A)):
+            self.fail(f"{opcode:02x} is a prefix or an escape", "an opcode must follow it")
+        if number == 0 and opcode & 0xF0 == 0x40 and "i64" not in self.properties:
+            self.fail(f"{opcode:02x} is a REX prefix in 64-bit mode", "add the property i64")
 
     def _take_modrm(self, codes: list[Token]) -> tuple[bool, int, int, int | None]:
         """Whether there is ModRM, what its mod may say, and what reg and rm may be."""

@@ -130,7 +130,7 @@ def _address(operand: Operand, shown: _Shown) -> str:
     none = 16 if mode == 64 else 8
     parts = [names[f.base]] if f.base != none else []
     if f.index != none:
-        parts.append(names[f.index] + (f"*{1 << f.scale}" if f.addrsize != 2 else ""))
+        parts.append(names[f.index] + (f"*{1 << f.scale}" if f.scale or not parts else ""))
     if not parts:
         return number(f.disp & (1 << 8 * f.addrsize) - 1)
     text = " + ".join(parts)

@@ -52,7 +52,7 @@ OWN_FILES: dict[bytes, Callable[[Process], bytes]] = {
 """Files of /proc/self, by name."""
 
 
-def _ppc_cpuinfo(count: int) -> str:
+def _ppc_cpuinfo(_: Process, count: int) -> str:
     """As arch/powerpc/kernel/setup-common.c writes it.  The C library reads `timebase`."""
     from frontends.ppc.state import PROCESSOR_VERSION, TIME_BASE_HZ
 
@@ -65,7 +65,17 @@ def _ppc_cpuinfo(count: int) -> str:
     return f"{cpus}timebase\t: {TIME_BASE_HZ}\nplatform\t: qemupy\n"
 
 
-CPUINFO: dict[bytes, Callable[[int], str]] = {b"ppc": _ppc_cpuinfo}
+def _x86_cpuinfo(process: Process, count: int) -> str:
+    from user_mode.abi.x86.cpuinfo import cpuinfo
+
+    return cpuinfo(process.abi.model, count)
+
+
+CPUINFO: dict[bytes, Callable[[Process, int], str]] = {
+    b"ppc": _ppc_cpuinfo,
+    b"x86_64": _x86_cpuinfo,
+    b"i686": _x86_cpuinfo,
+}
 """/proc/cpuinfo by the machine's name, from the number of CPUs."""
 
 
@@ -73,7 +83,7 @@ def content(process: Process, path: bytes) -> bytes | None:
     """What a file under /proc says to the guest; None if the host's will do."""
     if path == b"/proc/cpuinfo":
         describe = CPUINFO.get(process.abi.machine)
-        return describe(os.cpu_count() or 1).encode() if describe else None
+        return describe(process, os.cpu_count() or 1).encode() if describe else None
     make = OWN_FILES.get(own_entry(path) or b"")
     return make(process) if make else None
 

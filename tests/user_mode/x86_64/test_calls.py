@@ -221,3 +221,17 @@ def test_cpuid_and_random_numbers_are_served(guest: Any) -> None:
     assert guest.register(9) >> 16 == (1 << 48) - 1
     guest.abi.on_ask(guest.thread, ASK_RDRAND | 9 << 8 | 4 << 16)
     assert guest.register(9) >> 32 == 0
+
+
+def test_cpuinfo_is_that_of_the_model() -> None:
+    from frontends.x86.cpuid import MODELS
+    from user_mode.abi.x86.cpuinfo import cpuinfo
+
+    text = cpuinfo(MODELS["Nehalem"], 3)
+    assert text.count("\n\n") == 3
+    rows = dict(re.findall(r"(\w[\w ]*?)\t+: (.*)", text))
+    assert rows["processor"] == "2"
+    assert (rows["cpu family"], rows["model"]) == ("6", "26")
+    flags = rows["flags"].split()
+    assert {"fpu", "sse2", "pni", "ssse3", "sse4_2", "lm"} <= set(flags)
+    assert not {"aes", "avx", "sse3"} & set(flags)

@@ -24,4 +24,5 @@ FAMILIES = (
 def meanings(table: Table) -> Sequence[Meaning]:
     """The function of each row; raises InsnError unless there is one for each."""
     modules = [import_module(f"frontends.x86.{name}") for name in FAMILIES]
-    return collect_by_mnemonic(table, modules)
+    found = collect_by_mnemonic(table, modules)
+    return [function for function in found if function is not None]

@@ -18,7 +18,8 @@ from tcg.ir import Value
 from tcg.types import V128, Type
 
 if TYPE_CHECKING:
-    from tcg.decode.intel.table import Operand, Row
+    from tcg.decode.intel.operands import Operand
+    from tcg.decode.intel.table import Row
 
 Meaning = Callable[..., Value | None]
 LOCKS_ITSELF = "__locks_itself__"

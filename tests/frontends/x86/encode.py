@@ -21,6 +21,7 @@ Decode = Callable[[bytes, int, int], Decoded | None]
 
 PREFIXES = ("66", "f2", "f3")
 SEGMENT_PREFIXES = (0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
+DATA_SEGMENTS = (0x26, 0x36, 0x3E, 0x64, 0x65)
 VEX_MAPS = {"0F": 1, "0F38": 2, "0F3A": 3}
 VEX_PREFIXES = {"66": 1, "F3": 2, "F2": 3}
 BYTES = (0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 0x7F, 0x80, 0x81, 0xFF, 0xFE, 0x55)
@@ -126,7 +127,8 @@ class Encoder:
             if self.mode == 32:
                 found.append(0x65)
         elif has_memory and self._chance(8):
-            found.append(random.choice(SEGMENT_PREFIXES))
+            # Outside of 64-bit mode nothing can be written by CS.
+            found.append(random.choice(SEGMENT_PREFIXES if self.mode == 64 else DATA_SEGMENTS))
         if "lock" in row.properties and self._chance(4):
             found.append(0xF0)
         elif "rep" in row.properties and self._chance(2):

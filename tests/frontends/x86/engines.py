@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from frontends.x86.frontend import X86Frontend
+from frontends.x86.frontend import I386Frontend, X86Frontend, X8664Frontend
 from frontends.x86.state import SEGMENTS
 from tcg.engine import Exit
 from tcg.faults import GuestFault
@@ -54,15 +54,14 @@ _JOB = struct.Struct("<14Q")
 FLAG_SLOTS = ("cf", "pf", "af", "zf", "sf", "df", "of", "eflags")
 
 
-def frontend_of(mode: int) -> X86Frontend:
-    """The frontend for code of a mode; 16-bit code runs on a 32-bit CPU."""
-    from frontends.x86.frontend import I386Frontend, X8664Frontend
+class Code16Frontend(X86Frontend):
+    """16-bit code on a 32-bit CPU."""
 
-    if mode == 16:
-        from frontends.x86.frontend import I8086Frontend
+    def __init__(self) -> None:
+        super().__init__(16, 32)
 
-        return I8086Frontend()
-    return X8664Frontend() if mode == 64 else I386Frontend()
+
+FRONTENDS = {16: Code16Frontend, 32: I386Frontend, 64: X8664Frontend}
 
 
 class Memory(Protocol):
@@ -288,7 +287,7 @@ def interp(mode: int) -> OurEngine:
     from tcg.interp import Interpreter
 
     memory = FlatMemory(mode)
-    return OurEngine(mode, memory, Interpreter(frontend_of(mode), memory, Log()), False, False)
+    return OurEngine(mode, memory, Interpreter(FRONTENDS[mode](), memory, Log()), False, False)
 
 
 def native(mode: int, jit: bool) -> OurEngine:
@@ -297,7 +296,7 @@ def native(mode: int, jit: bool) -> OurEngine:
     from backend.llvm.host import LlvmBackend
     from tcg.engine import Engine, EngineOptions
 
-    frontend, memory, log = frontend_of(mode), NativeMemory(mode), Log()
+    frontend, memory, log = FRONTENDS[mode](), NativeMemory(mode), Log()
     backend = LlvmBackend(frontend.place, frontend.pc_shift, open_cache(os.environ), log)
     backend.waits = True
     options = EngineOptions(jit, hot_entries=1)

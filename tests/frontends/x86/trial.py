@@ -53,6 +53,14 @@ LEFT_OUT: Mapping[str, str] = {
     "prefetchw": "may be illegal",
 }
 """Functions of rows that random code does not contain, and why."""
+
+CF, PF, AF, ZF, SF, OF = (1 << bit for bit in (0, 2, 4, 6, 7, 11))
+UNDEFINED: Mapping[str, int] = {
+    "daa": OF, "das": OF,
+    "aaa": OF | SF | ZF | PF, "aas": OF | SF | ZF | PF,
+    "aad": OF | AF | CF,
+}
+"""Flags that are undefined after a function's rows (SDM vol. 2), where the host does as it likes."""
 # fmt: on
 
 
@@ -123,7 +131,9 @@ def make_trial(
     fields = dict(zip(FIELDS, decoded, strict=True))
     vectors = family_of(row) not in NO_VECTORS
     window = LARGE_WINDOW if row.function in LARGE else WINDOW
-    window_at = place.data + 0x800
+    window_at, middle = place.data + 0x800, 96 if window == WINDOW else 320
+    if mode != 16 and random.randrange(8) == 0:
+        window_at, middle = place.data + place.data_size - window, window - 40
     exits = [pc + len(code), pc - BEHIND + FAR]
     if any(o.letter == "J" for o in row.operands):
         exits[1] = fields["imm"]
@@ -133,10 +143,10 @@ def make_trial(
         case.BY_NAME["fs_base"].put(model, bases[FS])
         case.BY_NAME["gs_base"].put(model, bases[GS])
     fillers = _fillers(mode, row, fields, vectors, window, random)
-    fillers += _pointers(mode, row, fields, window_at, window, bases, exits[1], random)
+    fillers += _pointers(mode, row, fields, window_at, window_at + middle, window, bases, exits[1], random)
     return Trial(
         mode, index, row, code, pc, fields, tuple(exits), window_at, window, vectors, bytes(model),
-        compared(mode, vectors, window), tuple(fillers),
+        compared(mode, vectors, window, UNDEFINED.get(row.function, 0)), tuple(fillers),
     )  # fmt: skip
 
 
@@ -189,12 +199,11 @@ def _fillers(
 
 
 def _pointers(
-    mode: int, row: Row, fields: dict[str, int], window_at: int, window: int, bases: dict[int, int],
-    target: int, random: Random,
+    mode: int, row: Row, fields: dict[str, int], window_at: int, middle: int, window: int,
+    bases: dict[int, int], target: int, random: Random,
 ) -> list[Filler]:  # fmt: skip
     """Registers that address memory, counts and targets."""
     found: list[Filler] = []
-    middle = window_at + (96 if window == WINDOW else 320)
     name = row.function
     if name in STACK:
         found.append(Filler(gpr(SP), "spread", add=middle))
@@ -260,7 +269,7 @@ _FLAGS = 0x24_4FD7 & ~0x2
 """Status flags, TF, IF, DF, IOPL, NT, AC, ID; RF comes and goes with faults."""
 
 
-def compared(mode: int, vectors: bool, window: int) -> bytes:
+def compared(mode: int, vectors: bool, window: int, undefined: int = 0) -> bytes:
     """The bits of a case that are compared."""
     mask = bytearray(case.WINDOW + window)
     for number in range(16 if mode == 64 else 8):
@@ -268,7 +277,7 @@ def compared(mode: int, vectors: bool, window: int) -> bytes:
         if mode == 16 and number == SP:
             size = 2
         mask[gpr(number) : gpr(number) + size] = b"\xff" * size
-    case.BY_NAME["flags"].put(mask, _FLAGS)
+    case.BY_NAME["flags"].put(mask, _FLAGS & ~undefined)
     names = ["pc", "ended", "exit", "address"]
     if mode == 64:
         names += ["fs_base", "gs_base"]

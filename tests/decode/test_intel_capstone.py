@@ -17,7 +17,7 @@ from tcg.decode.intel.table import MODES, Row
 from tcg.frontend import Decoded
 from tests.decode.intel_samples import ROWS, samples
 
-PER_ROW = 10
+PER_ROW = 8
 PC = {16: 0x4000, 32: 0x10004000, 64: 0x10004000}
 CAPSTONE_MODES = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}
 TABLE = x86_table()
@@ -61,11 +61,29 @@ SPELLINGS = (
     (r"\b(push|pop)al\b",          r"\1ad",     "not the manual's name"),
     (r"\b(push|pop)aw\b",          r"\1a",      "not the manual's name"),
     (r"\blcall (\S+), ",           r"lcall \1:", "a far pointer, as in ljmp"),
-    (r"\b[a-z]* ?ptr (?=[\[a-z]*.*\[)", "",     "memory's size is the row's own"),
+    (r"\b(\w*(byte|word) )?ptr ",  "",          "memory's size is the row's own"),
+    (r" st\(0\), (?=s)|, st\(0\)$", " ", "the other operand of the x87 stack"),
+    (r"\bf(u?)compi\b",           r"f\1comip",  "not the manual's name"),
+    (r"^wait$",                    "fwait",     "its other name"),
     (r"\bnotrack ",                "",          "3E before an indirect branch"),
 )
 # fmt: on
 """What capstone writes otherwise everywhere, how we do, and why."""
+
+
+PREDICATES = (
+    "eq lt le unord neq nlt nle ord eq_uq nge ngt false neq_oq ge gt true eq_os lt_oq le_oq unord_s"
+    " neq_us nlt_uq nle_uq ord_s eq_us nge_uq ngt_uq false_os neq_os ge_oq gt_oq true_us"
+).split()
+COMPARISON = re.compile(rf"^(v?cmp)({'|'.join(PREDICATES)})([ps][sd]) (.*)$")
+
+
+def _predicate(text: str) -> str:
+    """CMPLTPS is CMPPS with 1: the names of comparisons are the assembler's."""
+    found = COMPARISON.match(text)
+    if found is None:
+        return text
+    return f"{found[1]}{found[3]} {found[4]}, {PREDICATES.index(found[2])}"
 
 
 def normalised(text: str, mode: int, after: int, bits: int) -> str:
@@ -73,6 +91,7 @@ def normalised(text: str, mode: int, after: int, bits: int) -> str:
 
     `after` is where the next instruction is, an address has so many `bits`.
     """
+    text = _predicate(text)
     for pattern, replacement, _ in SPELLINGS:
         text = re.sub(pattern, replacement, text)
     text = re.sub(r"\[(.*?)\]", lambda m: _memory(m[1].replace("@", str(after)), bits), text)
@@ -145,6 +164,16 @@ def _is_short_branch(case: Case) -> bool:
     return (case.mode != 64 and case.has(0x66)) or case.mode == 16
 
 
+def _is_66_in_16_bit_code(case: Case) -> bool:
+    return case.mode == 16 and case.row.encoding.startswith("66 ")
+
+
+def _has_vex_w(case: Case) -> bool:
+    """A VEX prefix of three bytes with W."""
+    code = case.code.lstrip(PREFIXES)
+    return code[0] == 0xC4 and code[2] >= 0x80
+
+
 Explained = tuple[str, Callable[[Case], bool], str]
 
 
@@ -176,6 +205,11 @@ EXPLAINED: tuple[Explained, ...] = (
     (r"movs_.*",          lambda c: c.has(0xF2), "F2 repeats, too"),
     (r"cbw|cwd",          lambda c: c.mode == 16, "names for 32 bits in 16-bit mode"),
     (r"ad[co]x_.*",       lambda c: c.mode == 16, "unknown in 16-bit mode"),
+    (r"fneni|fndisi|fnsetpm", _always, "other names for what does nothing any more"),
+    (r"(fcom2|fcomp[35]|fxch[47]|fstp[89])_STi", _always, "undocumented, unknown to capstone"),
+    (r".*",               _is_66_in_16_bit_code, "capstone takes 66 for an operand size"),
+    (r"v(phsubd|packusdw|pinsr[bw]|pextr[bw]|pcmp[ei]str[im])_.*", _has_vex_w, "VEX.W is ignored"),
+    (r"vp(extr|insr)d_.*",      lambda c: c.mode != 64 and _has_vex_w(c), "VEX.W is ignored"),
     (r".*",               lambda c: c.mode == 16 and c.has(0x67), "cuts addresses to 16 bits"),
 )
 # fmt: on
@@ -210,14 +244,22 @@ def differences(mode: int, per_row: int, seed: str = "") -> Iterator[Case]:
                 yield case
 
 
+@cache
+def all_differences(mode: int) -> list[Case]:
+    return list(differences(mode, PER_ROW))
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_capstone_agrees(mode: int) -> None:
     """Each row, with prefixes and operands of all kinds: the same length and the same text."""
-    unexplained = [str(case) for case in differences(mode, PER_ROW) if not explanation(case)]
-    assert not unexplained, "\n".join(unexplained)
+    unexplained: dict[str, Case] = {}
+    for case in all_differences(mode):
+        if not explanation(case):
+            unexplained.setdefault(case.row.key, case)
+    assert not unexplained, "\n".join(map(str, unexplained.values()))
 
 
 def test_every_explanation_explains_something() -> None:
-    cases = [case for mode in MODES for case in differences(mode, 2 * PER_ROW)]
+    cases = [case for mode in MODES for case in all_differences(mode)]
     used = {explanation(case) for case in cases}
     assert [pattern for pattern, *rest in EXPLAINED if (pattern, *rest) not in used] == []

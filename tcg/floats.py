@@ -158,14 +158,23 @@ def _exponent(f: Format, x: int) -> int:
 
 
 def note_denormals(f: Format, env: Environment | None, *operands: int) -> None:
-    """Denormal operands are an exception of x87; of SSE's, nobody here asks."""
-    if f.explicit and env is not None and any(is_denormal(f, x) for x in operands):
+    """Denormal operands are an exception of x87, and of SSE if they are not zeros."""
+    if env is None or env.daz or not any(is_denormal(f, x) for x in operands):
+        return
+    if f.explicit:
         env.flags |= DENORMAL
+    else:
+        env.denormal = True
 
 
 def is_infinite(f: Format, x: int) -> bool:
     """The bit pattern is an infinity."""
     return x & (f.sign_bit - 1) == f.infinity
+
+
+def is_denormal(f: Format, x: int) -> bool:
+    """The bit pattern is a number other than zero below the normal ones."""
+    return not x >> f.fraction_bits & f.exponent_mask and x & f.fraction_mask != 0
 
 
 def unpack(f: Format, x: int) -> Number:

@@ -19,6 +19,7 @@ from tcg.floats import (
     UNDERFLOW,
     Environment,
     Format,
+    is_denormal,
     is_nan,
     is_signalling,
 )
@@ -47,13 +48,9 @@ Lane = Callable[..., int]
 # -- one lane --------------------------------------------------------------------------------------
 
 
-def _is_denormal(f: Format, x: int) -> bool:
-    return not x >> f.fraction_bits & f.exponent_mask and x & f.fraction_mask != 0
-
-
 def _zeroed(f: Format, x: int, env: Environment) -> int:
     """The operand as DAZ has it."""
-    return x & f.sign_bit if env.daz and _is_denormal(f, x) else x
+    return x & f.sign_bit if env.daz and is_denormal(f, x) else x
 
 
 def _operate(meaning: Lane, t: Type, d: Type, values: tuple[int, ...], env: Environment) -> int:
@@ -65,9 +62,9 @@ def _operate(meaning: Lane, t: Type, d: Type, values: tuple[int, ...], env: Envi
     result = meaning(t, d, *given, own)
     nans = any(is_nan(f, x) for x in given)
     settled = own.flags & (INVALID | floats.DIVIDE_BY_ZERO)
-    if not nans and not settled and any(_is_denormal(f, x) for x in given):
+    if not nans and not settled and any(is_denormal(f, x) for x in given):
         env.denormal = True
-    if env.ftz and not nans and (own.flags & UNDERFLOW or _is_denormal(to, result)):
+    if env.ftz and not nans and (own.flags & UNDERFLOW or is_denormal(to, result)):
         result &= to.sign_bit
         own.flags |= UNDERFLOW | INEXACT
     env.flags |= own.flags
@@ -83,7 +80,7 @@ def _note_comparison(f: Format, x: int, y: int, env: Environment, signals: bool)
     nan = is_nan(f, x) or is_nan(f, y)
     if is_signalling(f, x) or is_signalling(f, y) or (nan and signals):
         env.flags |= INVALID
-    if not nan and not env.daz and (_is_denormal(f, x) or _is_denormal(f, y)):
+    if not nan and not env.daz and (is_denormal(f, x) or is_denormal(f, y)):
         env.denormal = True
     return nan
 
@@ -460,12 +457,12 @@ def _estimate(root: bool) -> Lane:
 
     def meaning(t: Type, x: int) -> int:
         f, own = FORMATS[t], Environment()
-        if _is_denormal(f, x):
+        if is_denormal(f, x):
             x &= f.sign_bit
         if root:
             x = floats.sqrt(t, t, x, own)
         result = floats.div(t, t, ONE_SINGLE, x, own)
-        return result & f.sign_bit if _is_denormal(f, result) else result
+        return result & f.sign_bit if is_denormal(f, result) else result
 
     return meaning
 

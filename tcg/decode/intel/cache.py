@@ -42,13 +42,23 @@ class Keeper:
 
     def table(self) -> Table:
         """The table; reads nothing but the names of its files."""
-        return Table(self.paths, Rows(self.facts, self.paths), self.dispatch)
+        return Table(self.paths, Rows(self.facts, self.paths), self.dispatch, self.features)
 
     def facts(self) -> Sequence[Kept]:
         """What each row is made of."""
         if self._facts is None:
             self._facts = self._from_cache("rows", self._parsed)
         return self._facts
+
+    def features(self) -> Sequence[str]:
+        """The CPU features that rows need; kept apart, as every start asks for them."""
+        found: Sequence[str] = self._from_cache("features", self._features)
+        return found
+
+    def _features(self) -> Sequence[str]:
+        from tcg.decode.intel.dispatch import candidates
+
+        return sorted({row.feature for row in candidates(self.facts()) if row.feature})
 
     def dispatch(self, mode: int, absent: frozenset[str]) -> Dispatch:
         """The slots for one mode."""

@@ -106,10 +106,12 @@ class Table:
         paths: Sequence[str],
         rows: Rows,
         dispatch: Callable[[int, frozenset[str]], Dispatch],
+        features: Callable[[], Sequence[str]],
     ) -> None:
         self.paths = tuple(paths)
         self.rows = rows
         self._dispatch = dispatch
+        self._features = features
         self._decoders: dict[tuple[int, frozenset[str]], Decode] = {}
 
     def decoder(self, mode: int, absent: frozenset[str] = frozenset()) -> Decode:
@@ -125,7 +127,7 @@ class Table:
 
     def features(self) -> frozenset[str]:
         """The CPU features that rows need."""
-        return frozenset(row.feature for row in self.rows if row.feature)
+        return frozenset(self._features())
 
     def disassemble(self, decoded: Decoded, pc: int, mode: int) -> str:
         """The instruction in Intel's syntax; what is relative to `pc` is absolute in its fields."""

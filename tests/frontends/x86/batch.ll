@@ -334,7 +334,7 @@ entry:
   %has.x87 = icmp ne ptr %x87, null
   br i1 %has.x87, label %do.x87, label %done
 do.x87:
-  call void @x87_in(ptr %case, ptr %env, ptr %x87)
+  call void @fpu_in(ptr %case, ptr %env, ptr %x87)
   br label %done
 done:
   ret void
@@ -393,7 +393,7 @@ entry:
   %has.x87 = icmp ne ptr %x87, null
   br i1 %has.x87, label %do.x87, label %note
 do.x87:
-  call void @x87_out(ptr %case, ptr %env, ptr %x87)
+  call void @fpu_out(ptr %case, ptr %env, ptr %x87)
   br label %note
 note:
   %reason.at = getelementptr i8, ptr %env, i64 {{exit_reason}}
@@ -448,11 +448,166 @@ asked:
   ret void
 }
 
-define internal void @x87_in(ptr %case, ptr %env, ptr %x87) {
+; Where the FPU is in env: registers, fpu_top, fpu_cw, fpu_full, fpu_traps, fpu_c0 to c3, fpu_sf; and
+; mxcsr_enabled, the exceptions that are not masked.
+%fpu = type { i32, i32, i32, i32, i32, i32, i32, i32, i32, i32, i32 }
+
+define internal void @fpu_in(ptr %case, ptr %env, ptr %x87) {
+entry:
+  %where = load %fpu, ptr %x87
+  %fpr = extractvalue %fpu %where, 0
+  %top = extractvalue %fpu %where, 1
+  %cw = extractvalue %fpu %where, 2
+  %full = extractvalue %fpu %where, 3
+  %traps = extractvalue %fpu %where, 4
+  %c0 = extractvalue %fpu %where, 5
+  %c1 = extractvalue %fpu %where, 6
+  %c2 = extractvalue %fpu %where, 7
+  %c3 = extractvalue %fpu %where, 8
+  %sf = extractvalue %fpu %where, 9
+  %enables = extractvalue %fpu %where, 10
+  %mxcsr.from = getelementptr i8, ptr %case, i32 {{case.MXCSR}}
+  %mxcsr = load i32, ptr %mxcsr.from
+  %mxcsr.masked = or i32 %mxcsr, 8064
+  %mxcsr.to = getelementptr i8, ptr %env, i32 {{mxcsr}}
+  store i32 %mxcsr.masked, ptr %mxcsr.to
+  %mxcsr.shifted = lshr i32 %mxcsr, 7
+  %mxcsr.not = xor i32 %mxcsr.shifted, -1
+  %mxcsr.enabled = and i32 %mxcsr.not, 63
+  %enables.to = getelementptr i8, ptr %env, i32 %enables
+  store i32 %mxcsr.enabled, ptr %enables.to
+  %fcw.at = getelementptr i8, ptr %case, i32 {{case.FCW}}
+  %fcw.given = load i16, ptr %fcw.at
+  %fcw.legal = and i16 %fcw.given, 7999
+  %fcw = or i16 %fcw.legal, 64
+  %cw.at = getelementptr i8, ptr %env, i32 %cw
+  store i16 %fcw, ptr %cw.at
+  %fcw.not = xor i16 %fcw, -1
+  %enabled = and i16 %fcw.not, 63
+  %has.enabled = icmp ne i16 %enabled, 0
+  %traps.byte = zext i1 %has.enabled to i8
+  %traps.at = getelementptr i8, ptr %env, i32 %traps
+  store i8 %traps.byte, ptr %traps.at
+  %fcw.masked = or i16 %fcw, 127
+  %fcw.wide = zext i16 %fcw.masked to i32
+  %control.at = getelementptr i8, ptr %env, i32 {{x87_control}}
+  store i32 %fcw.wide, ptr %control.at
+  %fsw.at = getelementptr i8, ptr %case, i32 {{case.FSW}}
+  %fsw = load i16, ptr %fsw.at
+  %fsw.wide = zext i16 %fsw to i32
+  %fsw.word = zext i16 %fsw to i64
+  %sticky = and i32 %fsw.wide, 63
+  %status.at = getelementptr i8, ptr %env, i32 {{x87_status}}
+  store i32 %sticky, ptr %status.at
+  %top.shifted = lshr i32 %fsw.wide, 11
+  %first = and i32 %top.shifted, 7
+  %top.at = getelementptr i8, ptr %env, i32 %top
+  store i32 %first, ptr %top.at
+  call void @bit_in(i64 %fsw.word, i64 8, ptr %env, i32 %c0)
+  call void @bit_in(i64 %fsw.word, i64 9, ptr %env, i32 %c1)
+  call void @bit_in(i64 %fsw.word, i64 10, ptr %env, i32 %c2)
+  call void @bit_in(i64 %fsw.word, i64 14, ptr %env, i32 %c3)
+  call void @bit_in(i64 %fsw.word, i64 6, ptr %env, i32 %sf)
+  %ftw.at = getelementptr i8, ptr %case, i32 {{case.FTW}}
+  %ftw = load i8, ptr %ftw.at
+  %full.at = getelementptr i8, ptr %env, i32 %full
+  store i8 %ftw, ptr %full.at
+  br label %each
+each:
+  %i = phi i32 [ 0, %entry ], [ %i.next, %each ]
+  %turned = add i32 %first, %i
+  %number = and i32 %turned, 7
+  %to.offset = mul i32 %number, 16
+  %to.from = add i32 %to.offset, %fpr
+  %to = getelementptr i8, ptr %env, i32 %to.from
+  %from.offset = mul i32 %i, 16
+  %from.from = add i32 %from.offset, {{case.ST}}
+  %from = getelementptr i8, ptr %case, i32 %from.from
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 10, i1 false)
+  %i.next = add i32 %i, 1
+  %more = icmp ult i32 %i.next, 8
+  br i1 %more, label %each, label %done
+done:
   ret void
 }
 
-define internal void @x87_out(ptr %case, ptr %env, ptr %x87) {
+define internal void @fpu_out(ptr %case, ptr %env, ptr %x87) {
+entry:
+  %where = load %fpu, ptr %x87
+  %fpr = extractvalue %fpu %where, 0
+  %top = extractvalue %fpu %where, 1
+  %cw = extractvalue %fpu %where, 2
+  %full = extractvalue %fpu %where, 3
+  %traps = extractvalue %fpu %where, 4
+  %c0 = extractvalue %fpu %where, 5
+  %c1 = extractvalue %fpu %where, 6
+  %c2 = extractvalue %fpu %where, 7
+  %c3 = extractvalue %fpu %where, 8
+  %sf = extractvalue %fpu %where, 9
+  %enables = extractvalue %fpu %where, 10
+  %mxcsr.from = getelementptr i8, ptr %env, i32 {{mxcsr}}
+  %mxcsr = load i32, ptr %mxcsr.from
+  %mxcsr.bare = and i32 %mxcsr, -8065
+  %enables.from = getelementptr i8, ptr %env, i32 %enables
+  %enabled = load i32, ptr %enables.from
+  %mxcsr.masks = xor i32 %enabled, 63
+  %mxcsr.shifted = shl i32 %mxcsr.masks, 7
+  %mxcsr.whole = or i32 %mxcsr.bare, %mxcsr.shifted
+  %mxcsr.to = getelementptr i8, ptr %case, i32 {{case.MXCSR}}
+  store i32 %mxcsr.whole, ptr %mxcsr.to
+  %cw.at = getelementptr i8, ptr %env, i32 %cw
+  %fcw = load i16, ptr %cw.at
+  %fcw.at = getelementptr i8, ptr %case, i32 {{case.FCW}}
+  store i16 %fcw, ptr %fcw.at
+  %status.at = getelementptr i8, ptr %env, i32 {{x87_status}}
+  %status = load i32, ptr %status.at
+  %sticky32 = and i32 %status, 63
+  %sticky = zext i32 %sticky32 to i64
+  %top.at = getelementptr i8, ptr %env, i32 %top
+  %top.value = load i32, ptr %top.at
+  %first = and i32 %top.value, 7
+  %first.wide = zext i32 %first to i64
+  %top.bits = shl i64 %first.wide, 11
+  %s0 = or i64 %sticky, %top.bits
+  %c0.bit = call i64 @bit_out(i64 8, ptr %env, i32 %c0)
+  %s1 = or i64 %s0, %c0.bit
+  %c1.bit = call i64 @bit_out(i64 9, ptr %env, i32 %c1)
+  %s2 = or i64 %s1, %c1.bit
+  %c2.bit = call i64 @bit_out(i64 10, ptr %env, i32 %c2)
+  %s3 = or i64 %s2, %c2.bit
+  %c3.bit = call i64 @bit_out(i64 14, ptr %env, i32 %c3)
+  %s4 = or i64 %s3, %c3.bit
+  %sf.bit = call i64 @bit_out(i64 6, ptr %env, i32 %sf)
+  %s5 = or i64 %s4, %sf.bit
+  %fcw.wide = zext i16 %fcw to i64
+  %unmasked = xor i64 %fcw.wide, -1
+  %pending = and i64 %sticky, %unmasked
+  %is.pending = icmp ne i64 %pending, 0
+  %summary = select i1 %is.pending, i64 32896, i64 0
+  %s6 = or i64 %s5, %summary
+  %fsw = trunc i64 %s6 to i16
+  %fsw.at = getelementptr i8, ptr %case, i32 {{case.FSW}}
+  store i16 %fsw, ptr %fsw.at
+  %full.at = getelementptr i8, ptr %env, i32 %full
+  %full.byte = load i8, ptr %full.at
+  %ftw.at = getelementptr i8, ptr %case, i32 {{case.FTW}}
+  store i8 %full.byte, ptr %ftw.at
+  br label %each
+each:
+  %i = phi i32 [ 0, %entry ], [ %i.next, %each ]
+  %turned = add i32 %first, %i
+  %number = and i32 %turned, 7
+  %from.offset = mul i32 %number, 16
+  %from.from = add i32 %from.offset, %fpr
+  %from = getelementptr i8, ptr %env, i32 %from.from
+  %to.offset = mul i32 %i, 16
+  %to.from = add i32 %to.offset, {{case.ST}}
+  %to = getelementptr i8, ptr %case, i32 %to.from
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 10, i1 false)
+  %i.next = add i32 %i, 1
+  %more = icmp ult i32 %i.next, 8
+  br i1 %more, label %each, label %done
+done:
   ret void
 }
 

@@ -17,7 +17,6 @@ from tcg.engine import Exit
 from tcg.faults import GuestFault
 from tcg.frontend import GuestException
 from tcg.log import Log
-from tcg.state import HEADER
 from tests.frontends.x86 import case
 from tests.frontends.x86.batch import Batch, address
 from tests.frontends.x86.case import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
@@ -51,6 +50,10 @@ SIGNALS: dict[GuestException, tuple[int, int]] = {
 PAGE_FAULT = 14
 STOP_BYTES = 2
 _JOB = struct.Struct("<14Q")
+FPU_SLOTS = (
+    "fpu_top", "fpu_cw", "fpu_full", "fpu_traps", "fpu_c0", "fpu_c1", "fpu_c2", "fpu_c3", "fpu_sf",
+    "mxcsr_enabled",
+)  # fmt: skip
 FLAG_SLOTS = ("cf", "pf", "af", "zf", "sf", "df", "of", "eflags")
 
 
@@ -142,8 +145,10 @@ class OurEngine:
         self._keep = bytearray(8 << 20)
         self.after = memoryview(self._keep)
         self._copies = {vectors: self._copies_of(vectors) for vectors in (False, True)}
-        slots = self.frontend.layout.slots
+        state, slots = self.frontend.state, self.frontend.layout.slots
         self._flags = struct.pack("<8i", *(slots[name].offset for name in FLAG_SLOTS))
+        fpu = [state.fpr.offset, *(slots[name].offset for name in FPU_SLOTS)]
+        self._fpu = struct.pack("<11i", *fpu)
         pairs = [SIGNALS.get(GuestException(i), (0, i)) if i else (0, 0) for i in range(_MOST + 1)]
         self._signals = struct.pack(f"<{2 * len(pairs)}i", *(n for pair in pairs for n in pair))
         self.slow = 0
@@ -164,7 +169,6 @@ class OurEngine:
             found += [
                 (case.XMM, state.xmm.offset, 16 * count),
                 (case.YMMH, state.ymmh.offset, 16 * count),
-                (case.MXCSR, HEADER["mxcsr"].offset, 4),
             ]
         return b"".join(struct.pack("<4i", *one, 0) for one in (*found, (0, 0, 0)))
 
@@ -203,13 +207,13 @@ class OurEngine:
             enter = ctypes.cast(self.engine.backend.enter, ctypes.c_void_p).value or 0
         self._parts = [
             ctypes.create_string_buffer(part)
-            for part in (self._copies[trial.vectors], self._flags, self._signals)
+            for part in (self._copies[trial.vectors], self._flags, self._fpu, self._signals)
         ]
-        copies, flags, signals = map(ctypes.addressof, self._parts)
+        copies, flags, fpu, signals = map(ctypes.addressof, self._parts)
         return _JOB.pack(
             self.cpu.address, record, enter, address(before), address(self.after),
             case.WINDOW + trial.window, self.memory.at(trial.window_at), trial.window, copies, flags,
-            0, signals, trial.pc, (1 << (64 if self.mode == 64 else 32)) - 1,
+            fpu if trial.vectors else 0, signals, trial.pc, (1 << (64 if self.mode == 64 else 32)) - 1,
         )  # fmt: skip
 
     def run(self, trial: Trial, before: memoryview, count: int) -> None:

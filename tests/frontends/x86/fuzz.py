@@ -30,8 +30,10 @@ from tests.frontends.x86.trial import BEHIND, FIELDS, LEFT_OUT, SLOT, STOP, Tria
 
 AT_ONCE = 128
 """Trials whose code is written, and whose handlers are made, together."""
-SHOWN = 3
+SHOWN = 1
 """Differences shown of one instruction."""
+SHOWN_OF_ROW = 2
+"""Instructions of a row of which differences are shown."""
 MODES = (64, 32, 16)
 
 HOST_NAMES = {"abm": "abm", "sse3": "pni", "pclmul": "pclmulqdq", "3dnow": "3dnow", "3dnowext": "3dnowext"}
@@ -80,6 +82,7 @@ class Fuzzer:
         self.batch = Batch(seed)
         self.report = Report()
         self._next = 0
+        self._shown: Counter[str] = Counter()
 
     # -- trials ----------------------------------------------------------------------------
 
@@ -169,13 +172,14 @@ class Fuzzer:
             before, ours, theirs = (
                 bytes(view[at]) for view in (self.host.before, self.ours.after, self.host.after)
             )
-            reasons = explain(trial, before, ours, theirs)
-            if reasons:
-                self.report.explained.update(reasons)
+            reason = explain(trial, before, ours, theirs)
+            if reason:
+                self.report.explained[reason] += 1
                 continue
             self.report.different[trial.row.key] += 1
             shown += 1
-            if shown <= SHOWN:
+            self._shown[trial.row.key] += shown == 1
+            if shown <= SHOWN and self._shown[trial.row.key] <= SHOWN_OF_ROW:
                 self.report.shown.append(self.describe(trial, before, ours, theirs))
 
     # -- texts -------------------------------------------------------------------------------

@@ -109,6 +109,11 @@ def offset_key(file: File, expr: FieldExpr) -> str:
     return f"{file.name}[{expr.text}]"
 
 
+def is_elsewhere(pc: object) -> bool:
+    """Whether the address of a `raise` is another one than its record's own pc."""
+    return isinstance(pc, FieldExpr) and pc.text != "pc"
+
+
 def compile_expression(
     names: Sequence[str], text: str, functions: dict[str, str]
 ) -> Callable[..., int]:
@@ -154,6 +159,8 @@ class _Collector:
             elif inst.op is ops.JUMP:
                 self.jumps = inst.imm != "return"
             elif inst.op is ops.ASK and isinstance(inst.imm[1], FieldExpr):
+                self._want(f"next:{inst.imm[1].text}", 8, inst.imm[1].text)
+            elif inst.op is ops.RAISE and is_elsewhere(inst.imm[1]):
                 self._want(f"next:{inst.imm[1].text}", 8, inst.imm[1].text)
 
     def _want(self, key: str, size: int, text: str) -> None:

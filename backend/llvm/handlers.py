@@ -22,7 +22,7 @@ from backend.llvm.lower import (
 )
 from tcg import ops
 from tcg.fields import FieldExpr
-from tcg.forms import Form, Operand, offset_key, operand_key
+from tcg.forms import Form, Operand, is_elsewhere, offset_key, operand_key
 from tcg.ir import Value
 from tcg.state import HEADER, Reason, Record
 
@@ -141,10 +141,17 @@ class HandlerLowering(Lowering):
         return self.temp("ptrtoint ptr %rec to i64")
 
     def lower_raise(self, inst: Value) -> None:
-        """The run loop knows the pc of a record."""
-        self.leave(
-            Reason.EXCEPTION, exit_info=str(int(inst.imm[0])), exit_rec=self._record_address()
-        )
+        """The run loop knows the pc of a record; another one is an operand."""
+        code, pc = inst.imm
+        if is_elsewhere(pc):
+            key = f"next:{pc.text}"
+            name = self.fields.get(key)
+            if name is None:
+                name = self.fields[key] = f"%f{len(self.fields)}"
+                self._load_operand(name, self.form.operand(key), "i64")
+            self.leave(Reason.EXCEPTION, exit_info=str(int(code)), exit_pc=name, exit_rec="0")
+            return
+        self.leave(Reason.EXCEPTION, exit_info=str(int(code)), exit_rec=self._record_address())
 
     def lower_ask(self, inst: Value) -> None:
         """The pc to go on at is an operand."""

@@ -224,6 +224,8 @@ LOADERS: dict[str, Callable[[Operands, Operand], Loaded]] = {
     "M": lambda a, o: a.address,
     "O": Operands.load_offset,
     "S": Operands.load_selector,
+    "C": lambda a, o: None,  # the instructions that have it are not for programs
+    "D": lambda a, o: None,
     "V": lambda a, o: a.load_vector_register(o, a.c.reg),
     "U": lambda a, o: a.load_vector_register(o, a.c.rm),
     "H": lambda a, o: a.load_vector_register(o, a.c.vvvv),

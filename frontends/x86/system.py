@@ -265,7 +265,8 @@ def sysenter(c: X86) -> None:
 # fmt: off
 PRIVILEGED = (
     "clts", "in", "ins", "invd", "invlpg", "lgdt", "lidt", "lldt", "lmsw", "ltr", "out",
-    "outs", "rdmsr", "rdpmc", "swapgs", "sysexit", "sysret", "wbinvd", "wrmsr", "xsetbv",
+    "mov_Cy_Ry", "mov_Dy_Ry", "mov_Ry_Cy", "mov_Ry_Dy", "outs", "rdmsr", "rdpmc", "swapgs",
+    "sysexit", "sysret", "wbinvd", "wrmsr", "xsetbv",
 )
 # fmt: on
 

@@ -209,7 +209,6 @@ EXPLAINED: tuple[Explained, ...] = (
     (r"(fcom2|fcomp[35]|fxch[47]|fstp[89])_STi", _always, "undocumented, unknown to capstone"),
     (r".*",               _is_66_in_16_bit_code, "capstone takes 66 for an operand size"),
     (r"v(phsubd|packusdw|pinsr[bw]|pextr[bw]|pcmp[ei]str[im])_.*", _has_vex_w, "VEX.W is ignored"),
-    (r"vp(extr|insr)d_.*",      lambda c: c.mode != 64 and _has_vex_w(c), "VEX.W is ignored"),
     (r".*",               lambda c: c.mode == 16 and c.has(0x67), "cuts addresses to 16 bits"),
 )
 # fmt: on

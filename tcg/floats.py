@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from math import isqrt
 
-from tcg.types import F32, F64, F80, Type
+from tcg.types import F16, F32, F64, F80, Type
 
 INVALID = 1
 DIVIDE_BY_ZERO = 4
@@ -125,7 +125,7 @@ class Format:
         self.default_nan = self.sign_bit | self.infinity | self.quiet_bit
 
 
-FORMATS = {F32: Format(32, 24), F64: Format(64, 53), F80: Format(80, 64, explicit=True)}
+FORMATS = {F16: Format(16, 11), F32: Format(32, 24), F64: Format(64, 53), F80: Format(80, 64, explicit=True)}
 
 Number = tuple[int, int, int]
 

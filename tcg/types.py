@@ -71,6 +71,8 @@ I16 = Type("i16", 16)
 I32 = Type("i32", 32)
 I64 = Type("i64", 64)
 I128 = Type("i128", 128)
+F16 = Type("f16", 16, is_float=True)
+"""Half precision, which only conversions know: no value of the IR has it."""
 F32 = Type("f32", 32, is_float=True)
 F64 = Type("f64", 64, is_float=True)
 F80 = Type("f80", 80, is_float=True)

@@ -311,10 +311,10 @@ def pmovzx(c: X86, src: Value) -> Value:
 # -- single lanes ----------------------------------------------------------------------------------
 
 
-@insn("pinsrw_Vdq_RdMw_Ib", "vpinsrw", "pinsrb", "vpinsrb", "pinsrd", "vpinsrd")
+@insn("pinsrw_Vdq_RdMw_Ib", "vpinsrw", "pinsrb", "vpinsrb", "pinsrd", "vpinsrd", "vpinsrq")
 def insert_lane(c: X86, first: Value, src: Value, _: Value) -> Value:
     """dst <- first with src in one lane"""
-    lane = src.type if "insrd" in c.row.name else LETTERS[c.row.name[-1]]
+    lane = src.type if c.row.name[-1] in "dq" else LETTERS[c.row.name[-1]]
     value = lanes(first, lane)
     return c.insert(value, immediate(c) & value.type.lanes - 1, src.trunc(lane)).bitcast(V128)
 
@@ -326,7 +326,7 @@ def extract_lane(c: X86, src: Value, _: Value) -> Value:
     return c.extract(value, immediate(c) & value.type.lanes - 1)
 
 
-@insn("pextrd", "vpextrd")
+@insn("pextrd", "vpextrd", "vpextrq")
 def pextrd(c: X86, src: Value, _: Value) -> Value:
     """dst <- a doubleword, or with REX.W a quadword"""
     value = lanes(src, I64 if c.opsize == 8 else I32)

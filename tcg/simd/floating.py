@@ -25,6 +25,7 @@ from tcg.floats import (
 )
 from tcg.simd.table import row
 from tcg.types import (
+    F16,
     F32,
     F64,
     I1,
@@ -448,7 +449,52 @@ for _order in ORDERS:
         )  # fmt: skip
 
 
-# -- half precision, estimates ---------------------------------------------------------------------
+# -- half precision ---------------------------------------------------------------------------------
+
+
+def _from_half(x: int, env: Environment) -> int:
+    """A half as a single: exact, denormals too."""
+    own = Environment()
+    result = floats.convert(F16, F32, x, own)
+    env.flags |= own.flags & INVALID
+    return result
+
+
+def _to_half(imm: int, x: int, env: Environment) -> int:
+    """A single as a half; FTZ has no say.  The immediate has the rounding mode, as in ROUNDPS."""
+    own = Environment()
+    own.rounding = env.rounding if imm & 4 else imm & 3
+    x = _zeroed(FORMATS[F32], x, env)
+    if is_denormal(FORMATS[F32], x):
+        env.denormal = True
+    result = floats.convert(F32, F16, x, own)
+    env.flags |= own.flags
+    return result
+
+
+def _halves_to_singles(count: int) -> Callable[..., int]:
+    def meaning(_: int, x: int, env: Environment) -> int:
+        found = [_from_half(x >> 16 * i & 0xFFFF, env) for i in range(count)]
+        return sum(one << 32 * i for i, one in enumerate(found))
+
+    return meaning
+
+
+def _singles_to_halves(count: int) -> Callable[..., int]:
+    def meaning(imm: int, x: int, env: Environment) -> int:
+        found = [_to_half(imm, x >> 32 * i & F32.mask, env) for i in range(count)]
+        return sum(one << 16 * i for i, one in enumerate(found))
+
+    return meaning
+
+
+row("cvtph2ps", V128, ONE, _halves_to_singles(4), raises=True)
+row("cvtph2ps_256", V256, ONE, _halves_to_singles(8), raises=True)
+row("cvtps2ph", V128, ONE, _singles_to_halves(4), raises=True)
+row("cvtps2ph_256", V128, (V256,), _singles_to_halves(8), raises=True)
+
+
+# -- estimates ---------------------------------------------------------------------
 
 
 def _estimate(root: bool) -> Lane:

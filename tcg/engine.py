@@ -279,7 +279,6 @@ class Engine:
     def reset(self) -> None:
         """Forget all guest code: of another program (execve), or of another frontend's mode."""
         with self.world.stop(), self.world.lock:
-            self.code.kept.keep()
             self.code.translator.forms.renew()
             self.backend.frontend = self.frontend.place
             self.code.drop_all()

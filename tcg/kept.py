@@ -72,10 +72,15 @@ class Facts(NamedTuple):
 
 
 class LoadedPage:
-    """An image that is in memory, at `base`.  `waiting`: its blocks without a Block, by pc."""
+    """An image that is in memory, at `base`, and the guest code from `start` on that it is of.
 
-    def __init__(self, base: int, image: PageImage) -> None:
+    `waiting`: its blocks without a Block, by pc.
+    """
+
+    def __init__(self, base: int, image: PageImage, start: int, code: bytes) -> None:
         self.base = base
+        self.start = start
+        self.code = code
         self._packed = image.facts
 
     @cached_property
@@ -166,14 +171,15 @@ class KeptCode:
             self._memory.fetch(start, 1)
             for address in (start, start + PAGE)[: 2 if image.spill else 1]:
                 self._memory.protect_code(address)
-            if self._backend.digest(self._memory.fetch(start, PAGE + image.spill)) != image.digest:
-                return
+            code = self._memory.fetch(start, PAGE + image.spill)
         except GuestFault:
+            return
+        if self._backend.digest(code) != image.digest:
             return
         if not all(self._handlers[place >> 16] for place in places):
             return
         base = self._backend.load_records(image.records, self._handlers, image.places, image.blocks)
-        made = LoadedPage(base, image)
+        made = LoadedPage(base, image, start, code)
         self._table.enter(base, made)
         for other in (page, page + 1)[: 2 if image.spill else 1]:
             self._loaded.setdefault(other, []).append(made)
@@ -187,7 +193,7 @@ class KeptCode:
         for page in self._loaded.get(pc // PAGE, ()):
             facts = page.waiting.pop(pc, None)
             if facts is not None:
-                return self._block(pc, page.base, facts)
+                return self._block(pc, page, facts)
         return None
 
     def blocks(self, start: int, end: int) -> None:
@@ -200,11 +206,11 @@ class KeptCode:
         for page in pages:
             for loaded in self._loaded.pop(page):
                 for pc in list(loaded.waiting):
-                    self._block(pc, loaded.base, loaded.waiting.pop(pc))
+                    self._block(pc, loaded, loaded.waiting.pop(pc))
 
-    def _block(self, pc: int, base: int, facts: Facts) -> Block | None:
+    def _block(self, pc: int, page: LoadedPage, facts: Facts) -> Block | None:
         head = self._backend.head(pc)
-        body = base + facts.body
+        body = page.base + facts.body
         block = self._table.by_pc.get(pc)
         if block is None:
             block = self._table.by_pc[pc] = Block(pc, head)
@@ -212,7 +218,7 @@ class KeptCode:
             return block  # somebody translated it before its page was loaded
         if self._backend.read_pointer(head + Head.BODY) != body:
             return None
-        code = self._memory.fetch(pc, facts.code_size)
+        code = page.code[pc - page.start : pc - page.start + facts.code_size]
         self._table.attach(
             block,
             Translation(

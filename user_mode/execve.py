@@ -124,6 +124,7 @@ def _leave_to_host(thread: Thread, program: Program) -> None:
     process = thread.process
     if process.vfork is not None:
         process.vfork.send()
+    process.engine.end()
     process.log.flush()
     path = host.Buffer(program.path + b"\0")
     argv, env = (_pointers(texts) for texts in (program.argv, program.env))
@@ -142,6 +143,7 @@ def _replace(thread: Thread, program: Program, image: Image) -> None:
         process.vfork.settle()
     forget(thread)
     close_on_exec(process, image)
+    process.engine.end()
     process.memory.reset()
     process.engine.reset()
     try:
@@ -161,6 +163,7 @@ def start(thread: Thread, image: Image, program: Program) -> None:
         process.map_trampolines()
     process.abi.start_program(thread.cpu, begin.pc, begin.stack)
     process.exe = os.path.realpath(program.path)
+    process.engine.begin(process.exe.decode(errors="surrogateescape"))
     process.argv = list(program.argv)
     process.auxv = begin.auxv
     host.call(host.Nr.prctl, PR_SET_NAME, os.path.basename(program.name)[:NAME_BYTES] + b"\0")

@@ -377,6 +377,10 @@ class GuestPages:
             if self._access[page] & PROT_WRITE:
                 self.host.protect(self.base + (page << PAGE_BITS), PAGE, PROT_READ)
 
+    def may_change(self, address: int) -> bool:
+        """Whether the guest may write to the page of `address`."""
+        return self.allows(address, PROT_WRITE)
+
     def take_dirty(self) -> list[int]:
         """The addresses of pages with code that the guest wrote to; they are watched no more."""
         with self.lock:

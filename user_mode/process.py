@@ -378,6 +378,7 @@ class Process:
             abandon_locks(thread)
         if self.vfork is not None:
             self.vfork.settle()
+        self.engine.end()
         self.log.flush()
         if self.statistics_file:
             self.write_statistics(self.statistics_file)

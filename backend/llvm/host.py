@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import threading
+from array import array
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from struct import Struct
@@ -16,7 +17,7 @@ from typing import Any
 
 from backend.llvm.arena import ArenaFull, Code, HostArena
 from backend.llvm.blob import HEAD_PREFIX, Blob
-from backend.llvm.cache import Cache
+from backend.llvm.cache import Cache, digest_of
 from backend.llvm.client import URGENT, Client
 from backend.llvm.runtime import Runtime, runtime_blob
 from tcg.backend import OutOfCodeSpace
@@ -53,6 +54,7 @@ class LlvmBackend:
         self._lock = threading.Lock()
         self._deliveries: SimpleQueue[Callable[[], None]] | None = None
         self.waits = False
+        self._cold = 0, 0
         self._pack = cache.pack(f"handlers-{frontend.rpartition(':')[2]}")
         self._addresses: dict[str, int] = {}
 
@@ -83,12 +85,70 @@ class LlvmBackend:
             cpu.view, memory.base, memory.size, memory.page_flags, memory.page_access
         )
 
+    # -- records that were kept ------------------------------------------------------------
+
+    def _images_key(self, key: str) -> str:
+        return self.cache.key("images", f"{self.frontend} {key}".encode())
+
+    def known_images(self, key: str) -> tuple[list[str], dict[int, bytes]] | None:
+        """What `keep_images` was given for this key in an earlier run."""
+        import msgpack
+
+        data = self.cache.get(self._images_key(key))
+        if data is None:
+            return None
+        symbols, images = msgpack.unpackb(data, strict_map_key=False)
+        return symbols, images
+
+    def keep_images(self, key: str, symbols: Sequence[str], images: dict[int, bytes]) -> None:
+        """Keep page images, and the handlers' symbols that their numbers stand for."""
+        import msgpack
+
+        self.cache.put(self._images_key(key), msgpack.packb((symbols, images)))
+
+    def handler_addresses(self, symbols: Sequence[str]) -> Sequence[int]:
+        """Where those handlers are; 0 for one that is not there."""
+        return [self._addresses.get(symbol, 0) for symbol in symbols]
+
+    def handler_symbols(self) -> dict[int, str]:
+        """All handlers by address."""
+        return {address: symbol for symbol, address in self._addresses.items()}
+
+    def digest(self, data: bytes) -> bytes:
+        """What tells these bytes from any others."""
+        return digest_of(data)
+
+    def load_records(
+        self, records: bytes, handlers: array[int], places: bytes, blocks: bytes
+    ) -> int:
+        """Put a page image into memory, have its blocks' heads lead there; gives its address."""
+        with self._lock:
+            address = self.arena.data.allocate(len(records), align=32)
+            self.runtime.make_room_for_heads(len(blocks) // 16)
+        self.view[address - self.base : address - self.base + len(records)] = records
+        code, counter = self._cold
+        self.runtime.load(
+            address, handlers.buffer_info()[0], places, len(places) // 4,
+            blocks, len(blocks) // 16, code, counter,
+        )  # fmt: skip
+        return address
+
+    def read_records(self, address: int, size: int) -> bytes:
+        """Records as they are in memory."""
+        return bytes(self.view[address - self.base : address - self.base + size])
+
+    # -- heads -----------------------------------------------------------------------------
+
+    def set_cold(self, code: int, counter: int) -> None:
+        """What the heads of blocks get whose records are loaded."""
+        self._cold = code, counter
+
     def head(self, pc: int) -> int:
         """The address of the head of the block at `pc`, which is made if there is none."""
         found = self.runtime.head(pc)
         if not found:
             with self._lock:
-                self.runtime.make_room_for_heads()
+                self.runtime.make_room_for_heads(1)
             found = self.runtime.head(pc)
         return found
 

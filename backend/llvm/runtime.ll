@@ -408,11 +408,12 @@ done:
   ret void
 }
 
-; rt_load(records, handlers, places, count, blocks, blocks' end, code, counter): make a page's records,
-; as they are kept on disk, run here.  A place is the offset of a record in units of 32 bytes and, in
+; rt_load(records, handlers, places, their count, blocks, their count, code, counter): make a page's
+; records, as they are kept on disk, run here.  A place is the offset of a record in units of 32 bytes and, in
 ; its upper half, the number of its handler.  A block is { pc, offset of its body }: its head leads
 ; there from now on, unless it has been translated already.  There must be room for the heads.
-define void @rt_load(ptr %records, ptr %handlers, ptr %places, i64 %count, ptr %blocks, ptr %end, ptr %code, i32 %counter) nounwind {
+define void @rt_load(ptr %records, ptr %handlers, ptr %places, i64 %count, ptr %blocks, i64 %block.count, ptr %code, i32 %counter) nounwind {
+  %end = getelementptr { i64, i64 }, ptr %blocks, i64 %block.count
   br label %loop
 loop:
   %i = phi i64 [ 0, %0 ], [ %next, %loop ]

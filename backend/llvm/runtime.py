@@ -109,7 +109,9 @@ class Runtime:
         self.find_head: Callable[[int], int] = ctypes.PYFUNCTYPE(number, number)(at["rt_find"])
         """The head of a guest pc, or 0."""
         self._grow = ctypes.PYFUNCTYPE(None, number)(at["rt_grow"])
-        self.load = ctypes.PYFUNCTYPE(None, *(pointer,) * 7, half)(at["rt_load"])
+        self.load = ctypes.PYFUNCTYPE(
+            None, pointer, pointer, pointer, word, pointer, word, pointer, ctypes.c_uint32
+        )(at["rt_load"])
         """Make a page's records run: see rt_load in runtime.ll."""
         self.on_signal, self.on_kick = at["on_signal"], at["on_kick"]
 
@@ -130,6 +132,11 @@ class Runtime:
     def _poke(self, name: str, value: int) -> None:
         _WORD.pack_into(self._arena.view, self._code.exports[name] - self._arena.base, value)
 
+    def _peek(self, name: str) -> int:
+        at = self._code.exports[name] - self._arena.base
+        value: int = _WORD.unpack_from(self._arena.view, at)[0]
+        return value
+
     def _make_key(self) -> None:
         key = ctypes.c_uint()
         if self._libc.pthread_key_create(ctypes.byref(key), None):
@@ -145,7 +152,9 @@ class Runtime:
         return self._arena.view[start : start + Ring.BYTES]
 
     def make_room_for_heads(self, count: int = HEADS_AT_ONCE) -> None:
-        """Give rt_head room for so many more heads."""
+        """See that rt_head has room for so many more heads."""
+        if self._peek("rt_head_end") - self._peek("rt_head_next") >= count * Head.SIZE:
+            return
         count = max(count, HEADS_AT_ONCE)
         self._heads += count
         if 2 * self._heads > self._table_size:

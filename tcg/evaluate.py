@@ -262,6 +262,7 @@ class _Source:
 
     def _meaning(self, inst: Value) -> str:
         operand = self.type_name(inst.args[0].type)
+        assert inst.op.meaning is not None
         meaning = self.give(f"{inst.op.name}_", inst.op.meaning)
         if inst.args[0].type.lane is not None and inst.op.lanes:
             meaning = self.give(f"{inst.op.name}_lanes", ops.lanewise(inst.op.meaning))

@@ -125,7 +125,12 @@ class Format:
         self.default_nan = self.sign_bit | self.infinity | self.quiet_bit
 
 
-FORMATS = {F16: Format(16, 11), F32: Format(32, 24), F64: Format(64, 53), F80: Format(80, 64, explicit=True)}
+FORMATS = {
+    F16: Format(16, 11),
+    F32: Format(32, 24),
+    F64: Format(64, 53),
+    F80: Format(80, 64, explicit=True),
+}
 
 Number = tuple[int, int, int]
 
@@ -170,11 +175,6 @@ def note_denormals(f: Format, env: Environment | None, *operands: int) -> None:
 def is_infinite(f: Format, x: int) -> bool:
     """The bit pattern is an infinity."""
     return x & (f.sign_bit - 1) == f.infinity
-
-
-def is_denormal(f: Format, x: int) -> bool:
-    """The bit pattern is a number other than zero below the normal ones."""
-    return not x >> f.fraction_bits & f.exponent_mask and x & f.fraction_mask != 0
 
 
 def unpack(f: Format, x: int) -> Number:

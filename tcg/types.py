@@ -89,9 +89,8 @@ def _vector(lane: Type, lanes: int) -> Type:
 V16I8, V8I16, V4I32, V2I64 = (_vector(lane, 128 // lane.bits) for lane in (I8, I16, I32, I64))
 V32I8, V16I16, V8I32, V4I64 = (_vector(lane, 256 // lane.bits) for lane in (I8, I16, I32, I64))
 V4F32, V2F64, V8F32, V4F64 = (_vector(F32, 4), _vector(F64, 2), _vector(F32, 8), _vector(F64, 4))
-V8I8, V4I16, V2I32, V4I8, V2I16, V2I8 = (
-    _vector(I8, 8), _vector(I16, 4), _vector(I32, 2), _vector(I8, 4), _vector(I16, 2), _vector(I8, 2),
-)
+V8I8, V4I16, V2I32 = (_vector(lane, 64 // lane.bits) for lane in (I8, I16, I32))
+V4I8, V2I16, V2I8 = (_vector(I8, 4), _vector(I16, 2), _vector(I8, 2))
 V2F32 = _vector(F32, 2)
 V2I1, V4I1, V8I1, V16I1, V32I1 = (_vector(I1, lanes) for lanes in (2, 4, 8, 16, 32))
 # fmt: on

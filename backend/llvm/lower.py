@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
-from backend.llvm import simd
-from backend.llvm.idioms import VECTOR, bulk_function
-from backend.llvm import extended
+from backend.llvm import extended, simd
 from backend.llvm.extended import is_extended, lower_extended, store_converted, stored_at_once
+from backend.llvm.idioms import VECTOR, bulk_function
 from tcg import ops
 from tcg.floats import MXCSR_ENVIRONMENT
 from tcg.ir import Access, Block, Function, Helper, Value, is_local
@@ -122,7 +121,7 @@ def is_vector(type_: Type) -> bool:
 
 def _first_type(text: str) -> str:
     """The type that stands before a value."""
-    return text[: text.index(">") + 1] if text[0] == "<" else text.split()[0]
+    return text[: text.index(">") + 1] if text[0] == "<" else text.split(maxsplit=1)[0]
 
 
 class Declarations:

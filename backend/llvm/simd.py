@@ -108,7 +108,7 @@ ESTIMATES = ("rcpss", "rsqrtss")
 
 @cache
 def host_has_avx() -> bool:
-    """The host's three-operand encodings can be used, and are to be: mixing with the old is slow."""
+    """The host has three-operand encodings, which are to be used: mixing with the old is slow."""
     with open("/proc/cpuinfo") as info:
         return any(" avx " in f"{line} " for line in info if line.startswith("flags"))
 
@@ -124,7 +124,7 @@ def assembly(row: Simd, imm: int) -> tuple[str, str]:
     name = row.name.removesuffix("_256")
     if row.result is I1:
         return f"{_vex()}{name} $2, $1", "={@ccp},x,x,~{flags}"
-    if name.startswith("fm") or name.startswith("fnm"):
+    if name.startswith(("fm", "fnm")):
         return f"v{name} $3, $2, $0", "=x,0,x,x"
     output = "=x"
     if not _is_vector(row.result):

@@ -1,4 +1,7 @@
-"""What only AVX, AVX2, FMA and F16C have: SDM vol. 1, 14.  Forms of SSE's instructions are with SSE's."""
+"""What only AVX, AVX2, FMA and F16C have: SDM vol. 1, 14.
+
+AVX's forms of SSE's instructions are where those are.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +144,7 @@ def test_signs(c: X86, first: Value, second: Value) -> None:
     c.flags.set_parity(c.const(I1, 0))
 
 
-# -- memory by a mask: lanes that are not chosen are not touched -------------------------------------
+# -- memory by a mask: lanes that are not chosen are not touched -----------------------------------
 
 MASKED = {"vmaskmovps": I32, "vmaskmovpd": I64, "vpmaskmovd": I32, "vpmaskmovq": I64}
 
@@ -178,7 +181,7 @@ def _store_masked(c: X86, lane: Type, address: Value, mask: Value, src: Value) -
             c.store_le(address + number * lane.bytes, c.extract(values, number))
 
 
-# -- fused multiply and add, half precision ----------------------------------------------------------
+# -- fused multiply and add, half precision --------------------------------------------------------
 
 FMA_NAMES = [
     f"v{name}{order}{suffix}"

@@ -1,8 +1,8 @@
 """MXCSR: SDM vol. 1, 10.2.3.
 
-The guest's rounding mode, DAZ, FTZ and sticky flags are in the host's MXCSR while the guest runs, so
-that they cost nothing.  Exceptions stay masked there; which ones the guest has unmasked is kept in
-the slot `mxcsr_enabled`.
+The guest's rounding mode, DAZ, FTZ and sticky flags are in the host's MXCSR while the guest runs,
+so that they cost nothing.  Exceptions stay masked there; which ones the guest has unmasked is kept
+in the slot `mxcsr_enabled`, and nothing comes of it: #XM is not modelled.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def immediate(c: X86) -> int:
 
 
 # fmt: off
-@both(
+TWO_OPERANDS = (
     "addps", "addss", "addpd", "addsd", "subps", "subss", "subpd", "subsd",
     "mulps", "mulss", "mulpd", "mulsd", "divps", "divss", "divpd", "divsd",
     "minps", "minss", "minpd", "minsd", "maxps", "maxss", "maxpd", "maxsd",
@@ -25,6 +25,9 @@ def immediate(c: X86) -> int:
     "haddps", "haddpd", "hsubps", "hsubpd", "addsubps", "addsubpd",
 )
 # fmt: on
+
+
+@both(*TWO_OPERANDS)
 def two_operands(c: X86, first: Value, second: Value) -> Value:
     """dst <- first op second; scalar instructions keep the rest of first"""
     return vector_op(c, plain(c.row.name), first, second)

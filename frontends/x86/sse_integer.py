@@ -32,7 +32,7 @@ LANE_BY_LANE: dict[str, Op] = {
 }
 
 
-@both(
+LANE_BY_LANE_NAMES = (
     "paddb", "paddw", "paddd", "paddq", "paddsb", "paddsw", "paddusb", "paddusw",
     "psubb", "psubw", "psubd", "psubq", "psubsb", "psubsw", "psubusb", "psubusw",
     "pavgb", "pavgw", "pmullw", "pmulld", "pmulhw",
@@ -40,6 +40,9 @@ LANE_BY_LANE: dict[str, Op] = {
     "pminub", "pminuw", "pminud", "pmaxub", "pmaxuw", "pmaxud",
 )
 # fmt: on
+
+
+@both(*LANE_BY_LANE_NAMES)
 def lane_by_lane(c: X86, first: Value, second: Value) -> Value:
     """dst <- first op second"""
     op = LANE_BY_LANE[plain(c.row.name)[:-1]]
@@ -89,11 +92,14 @@ def pcmpgt(c: X86, first: Value, second: Value) -> Value:
 
 
 # fmt: off
-@both(
+ONE_ROW = (
     "pmaddwd", "psadbw", "packsswb", "packssdw", "packuswb", "packusdw", "pshufb", "pmaddubsw",
     "pmulhrsw", "psignb", "psignw", "psignd",
 )
 # fmt: on
+
+
+@both(*ONE_ROW)
 def one_row(c: X86, first: Value, second: Value) -> Value:
     """dst <- first op second"""
     return vector_op(c, plain(c.row.name), first, second)
@@ -182,11 +188,14 @@ def palignr(c: X86, first: Value, second: Value, _: Value) -> Value:
 
 
 # fmt: off
-@both(
+INTERLEAVING = (
     "punpcklbw", "punpcklwd", "punpckldq", "punpcklqdq", "unpcklps", "unpcklpd",
     "punpckhbw", "punpckhwd", "punpckhdq", "punpckhqdq", "unpckhps", "unpckhpd",
 )
 # fmt: on
+
+
+@both(*INTERLEAVING)
 def interleave(c: X86, first: Value, second: Value) -> Value:
     """dst <- lanes of first and second in turn, of their lower or upper halves"""
     name = c.row.name

@@ -87,7 +87,7 @@ def mix_for_decryption(_: int, state: int) -> int:
 
 
 def key_assist(imm: int, key: int) -> int:
-    """AESKEYGENASSIST: words 1 and 3 substituted, and also turned by a byte with the round's constant."""
+    """AESKEYGENASSIST: words 1 and 3 substituted; the same turned by a byte, with the constant."""
     box = substitution()[0]
     words = V4I32.split(key)
     result = []

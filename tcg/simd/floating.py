@@ -32,12 +32,9 @@ from tcg.types import (
     I32,
     I64,
     V2F64,
-    V2I64,
     V4F32,
     V4F64,
     V4I32,
-    V4I64,
-    V8F32,
     V128,
     V256,
     Type,
@@ -141,7 +138,7 @@ def _compares(imm: int) -> Lane:
 
 
 def _rounds(imm: int) -> Lane:
-    """ROUNDPS: bit 2 of the immediate asks for MXCSR's mode, bit 3 not to report inexact results."""
+    """ROUNDPS: bit 2 of the immediate asks for MXCSR's mode, bit 3 not to report inexactness."""
 
     def round_(t: Type, x: int, env: Environment) -> int:
         f, own = FORMATS[t], Environment()
@@ -173,7 +170,7 @@ def _convert(t: Type, d: Type, x: int, env: Environment) -> int:
 
 
 def _multiply_add(negate_product: bool, negate_addend: bool) -> Lane:
-    """x * y + z with signs; of several NaNs the first in this order comes back."""
+    """A product of two plus a third, with signs; of several NaNs the first comes back."""
 
     def meaning(t: Type, d: Type, x: int, y: int, z: int, env: Environment) -> int:
         f = FORMATS[t]
@@ -206,7 +203,8 @@ def _scalar(t: Type, lane: Lane) -> Callable[..., int]:
 
     def meaning(_: int, *rest: Any) -> int:
         *values, env = rest
-        return values[0] & ~t.mask | lane(t, *(x & t.mask for x in values), env)
+        whole: int = values[0]
+        return whole & ~t.mask | lane(t, *(x & t.mask for x in values), env)
 
     return meaning
 
@@ -216,13 +214,14 @@ def _scalar_of_second(t: Type, lane: Lane) -> Callable[..., int]:
     return lambda _, a, b, env: a & ~t.mask | lane(t, b & t.mask, env)
 
 
-FORMS = (("ps", "ss", V4F32, V8F32), ("pd", "sd", V2F64, V4F64))
+FORMS = (("ps", "ss", V4F32), ("pd", "sd", V2F64))
+PACKED = (("ps", V4F32), ("pd", V2F64))
 TWO, THREE, ONE = (V128, V128), (V128, V128, V128), (V128,)
 
 
 def _declare(name: str, lane: Lane, operands: tuple[Type, ...]) -> None:
     """The packed and scalar instructions of both precisions."""
-    for packed, scalar, v, _ in FORMS:
+    for packed, scalar, v in FORMS:
         assert v.lane is not None
         row(name + packed, V128, operands, _packed(v, lane), raises=True, twin=True)
         if operands is ONE:
@@ -246,7 +245,7 @@ def _with_imm(
     return lambda imm, *values: shape(v, make(imm))(imm, *values)
 
 
-for _packed_name, _scalar_name, _v, _ in FORMS:
+for _packed_name, _scalar_name, _v in FORMS:
     assert _v.lane is not None
     row(f"cmp{_packed_name}", V128, TWO, _with_imm(_packed, _v, _compares), raises=True, twin=True)
     row(f"cmp{_scalar_name}", V128, TWO, _with_imm(_scalar, _v.lane, _compares), raises=True)
@@ -301,7 +300,8 @@ def _alternating(v: Type) -> Callable[..., int]:
 
 def _dot(v: Type) -> Callable[..., int]:
     """DPPS and DPPD: the products that bits 4.. of the immediate choose, summed in pairs, go to the
-    lanes that bits 0.. choose."""
+    lanes that bits 0.. choose.
+    """
     assert v.lane is not None
     t = v.lane
 
@@ -315,7 +315,7 @@ def _dot(v: Type) -> Callable[..., int]:
     return meaning
 
 
-for _packed_name, _, _v, _ in FORMS:
+for _packed_name, _v in PACKED:
     row(f"hadd{_packed_name}", V128, TWO, _horizontal(_v, ADD), raises=True, twin=True)
     row(f"hsub{_packed_name}", V128, TWO, _horizontal(_v, SUB), raises=True, twin=True)
     row(f"addsub{_packed_name}", V128, TWO, _alternating(_v), raises=True, twin=True)
@@ -437,7 +437,7 @@ def _alternating_signs(v: Type, order: str, odd: Lane, even: Lane) -> Callable[.
 for _order in ORDERS:
     for _name, _signs in SIGNS.items():
         _declare(f"f{_name}{_order}", _reordered(_order, _multiply_add(*_signs)), THREE)
-    for _packed_name, _, _v, _ in FORMS:
+    for _packed_name, _v in PACKED:
         _add, _sub = _multiply_add(False, False), _multiply_add(False, True)
         row(
             f"fmaddsub{_order}{_packed_name}", V128, THREE,
@@ -449,7 +449,7 @@ for _order in ORDERS:
         )  # fmt: skip
 
 
-# -- half precision ---------------------------------------------------------------------------------
+# -- half precision --------------------------------------------------------------------------------
 
 
 def _from_half(x: int, env: Environment) -> int:
@@ -499,7 +499,8 @@ row("cvtps2ph_256", V128, (V256,), _singles_to_halves(8), raises=True)
 
 def _estimate(root: bool) -> Lane:
     """RCPPS and RSQRTPS, which the manual defines up to an error of 1.5 * 2**-12: here, exact ones
-    rounded to nearest.  Denormal operands are zeros, and nothing is raised."""
+    rounded to nearest.  Denormal operands are zeros, and nothing is raised.
+    """
 
     def meaning(t: Type, x: int) -> int:
         f, own = FORMATS[t], Environment()

@@ -21,9 +21,22 @@ from tcg.evaluate import Evaluator
 from tcg.ir import Function, Value
 from tcg.ops import OPS, Op
 from tcg.simd import SIMD, Simd
-from tcg.state import HEADER, Slot
+from tcg.state import HEADER
 from tcg.types import (
-    F32, F64, FULL_VECTORS, I1, I8, I16, I32, I64, I128, V128, V256, Type, integer, vector,
+    F32,
+    F64,
+    FULL_VECTORS,
+    I1,
+    I8,
+    I16,
+    I32,
+    I64,
+    I128,
+    V128,
+    V256,
+    Type,
+    integer,
+    vector,
 )  # fmt: skip
 from tcg.verify import verify
 from tests.backend.test_lowering import PAGE, PC, Machine, machine
@@ -85,8 +98,8 @@ def conversions(op: Op) -> Iterator[Use]:
 def operand(b: Builder, number: int, type_: Type) -> Value:
     """Operand `number` as that type: the low bits of its two slots."""
     if type_ is V256 or type_.bits == 256:
-        halves = [b.get(slot).bitcast(vector(I64, 2)) for slot in V[2 * number : 2 * number + 2]]
-        return b.shuffle(*halves, (0, 1, 2, 3)).bitcast(type_)
+        low, high = (b.get(slot).bitcast(vector(I64, 2)) for slot in V[2 * number :][:2])
+        return b.shuffle(low, high, (0, 1, 2, 3)).bitcast(type_)
     low = b.get(V[2 * number])
     if type_.bits == 128:
         return low.bitcast(type_)
@@ -160,7 +173,8 @@ EDGES = {
 NUMBERS = (0.0, 1.0, -1.5, 2.5, 1e10, -3e9, 0.1, 1e-3, 4e18, float("inf"), float("-inf"))
 PATTERNS = {
     32: (*(struct.unpack("<I", struct.pack("<f", x))[0] for x in NUMBERS),
-         0x8000_0000, 1, 0x8000_0003, 0x0080_0000, 0x7F7F_FFFF, 0xFFC0_0000, 0x7F80_0001, 0x7FC1_2345),
+         0x8000_0000, 1, 0x8000_0003, 0x0080_0000, 0x7F7F_FFFF, 0xFFC0_0000, 0x7F80_0001,
+         0x7FC1_2345),
     64: (*(struct.unpack("<Q", struct.pack("<d", x))[0] for x in NUMBERS),
          1 << 63, 1, (1 << 63) + 5, 1 << 52, 0x7FEF << 48, 0xFFF8 << 48, (0x7FF0 << 48) + 1,
          (0x7FF8 << 48) + 0x1234),
@@ -213,7 +227,8 @@ def test_op(machine: Machine, op_code: dict[str, int], use: Use) -> None:
 ESTIMATES = ("rcp", "rsqrt")
 IMMEDIATES = {
     "cmp": range(32), "round": range(16), "dp": (0xFF, 0x71, 0x3F, 0x31), "mpsadbw": (0, 5, 0x3F),
-    "pclmul": (0, 1, 16, 17), "aeskey": (0, 0x1B), "pcmp": (0, 0x0D, 0x1A, 0x44, 0x7B, 0x38, 0x21, 0x46, 0x0C, 0x18),
+    "pclmul": (0, 1, 16, 17), "aeskey": (0, 0x1B), "cvtps2ph": range(8),
+    "pcmp": (0, 0x0D, 0x1A, 0x44, 0x7B, 0x38, 0x21, 0x46, 0x0C, 0x18),
 }  # fmt: skip
 
 

@@ -145,7 +145,10 @@ def exp2m1(x: int, env: Environment) -> int:
     """2**x - 1 for -1 <= x <= 1; undefined beyond"""
     if _infinite(x):
         return F.sign_bit | ONE if _sign(x) else x
-    if _is_zero(x) or x & (F.sign_bit - 1) > ONE:
+    if _is_zero(x):
+        return x
+    if x & (F.sign_bit - 1) > ONE:
+        env.flags |= INEXACT
         return x
     t = _decimal(x) * _ln2()
     return _round(_series(t, lambda n: t / (n + 1)), env)
@@ -192,6 +195,7 @@ def ylog2xp1(y: int, x: int, env: Environment) -> int:
     if _is_zero(x) or _is_zero(y):
         return _sign(x) ^ _sign(y)
     if x >= F.sign_bit | ONE:
+        env.flags |= INEXACT
         return x
     return _product(y, _log2(_decimal(x)), False, env)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from tcg.build import Builder
 from tcg.fields import FieldLike
 from tcg.ir import Function
-from tcg.state import StateLayout
+from tcg.state import Rotating, StateLayout
 from tcg.types import Type
 
 
@@ -58,6 +58,8 @@ class Frontend(Protocol):
     address_type: Type
     pc_shift: int
     max_size: int
+    rotating: Rotating | None
+    """A register file that is used as a stack."""
 
     def decode(self, code: bytes, at: int, pc: int) -> Decoded | None:
         """Decode the instruction at `code[at:]`; None when no row matches or bytes are missing."""

@@ -180,13 +180,18 @@ class Block:
 
 @dataclass(slots=True, eq=False)
 class Function:
-    """Blocks in order, the first is the entry.  `kind`: region, handler or helper."""
+    """Blocks in order, the first is the entry.  `kind`: region, handler or helper.
+
+    `way_out`: what a region does on every way out, as late as possible; it reads locals, and no
+    value of the blocks.
+    """
 
     kind: str
     name: str
     blocks: dict[str, Block] = field(default_factory=dict)
     params: tuple[Type, ...] = ()
     result: Type | None = None
+    way_out: list[Value] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks.values())

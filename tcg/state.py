@@ -42,6 +42,26 @@ class File:
         return self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Rotating:
+    """A file used as a stack, whose registers are mostly reached relative to its top.
+
+    `top`: the number of the register on top; `full`: a bit for each register that is not empty.
+    `zero`: a slot that is zero in all usual code.  `overlays`: files in the same memory.
+    """
+
+    file: File
+    top: Slot
+    full: Slot
+    zero: Slot
+    overlays: tuple[File, ...] = ()
+
+    @property
+    def registers(self) -> frozenset[Slot]:
+        """The registers by themselves."""
+        return frozenset(self.file.slots)
+
+
 class StateLayout:
     """Hands out slots in the order they are asked for, each aligned to its size."""
 

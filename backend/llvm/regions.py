@@ -34,7 +34,7 @@ from tcg.ir import LOCAL_OFFSET, Function, Value, is_local
 from tcg.ops import Op
 from tcg.passes import optimize
 from tcg.passes.idioms import idioms
-from tcg.region import ENTRY, RegionBlock, build_region
+from tcg.region import ENTRY, RegionBlock, block_label, build_region
 from tcg.state import Reason, Slot
 from tcg.types import F80, I1, I8, I64, Type
 
@@ -66,6 +66,7 @@ class RegionLowering(Lowering):
         self.entries = entries
         self.volatile = " volatile" if parallel else ""
         self.in_memory = _indexed_slots(region)
+        self.in_memory |= {inst.imm for inst in region.way_out if inst.op is ops.PUT}
         self.dirty = _written_slots(region) - self.in_memory
         self.lazy = _lazy_flags(region)
         self.homes: dict[Slot, str] = {}
@@ -267,6 +268,8 @@ class RegionLowering(Lowering):
 
     def _write_back(self) -> None:
         """Store what may have been written to env."""
+        for inst in self.function.way_out:
+            self.lower(inst)
         for slot in sorted(self.dirty, key=lambda s: s.offset):
             memory = self.memory_type(slot.type)
             if slot in self.lazy:
@@ -277,8 +280,17 @@ class RegionLowering(Lowering):
             self.line(f"store {memory} {value}, ptr {pointer}{STATE}")
 
     def lower_goto(self, inst: Value) -> None:
-        """Leave for another block."""
-        self._leave_to(inst.imm[0])
+        """Leave for another block, or have one run in handlers."""
+        pc, hint = inst.imm
+        if hint not in ("cold", "leave cold"):
+            self._leave_to(pc)
+            return
+        if hint == "leave cold":
+            self._write_back()
+        head = self.declarations.external(head_symbol(pc))
+        self.declarations.lines[f"declare dso_local tailcc void @h_body({SIGNATURE})"] = None
+        self.line(f"musttail call tailcc void @h_body(ptr %env, ptr {head}, ptr %base)")
+        self.line("ret void")
 
     def lower_jump(self, inst: Value) -> None:
         """Leave for a computed address."""
@@ -428,7 +440,8 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     listings: dict[str, str] = {}
     if "op" in wanted:
         listings["op"] = _print(region)
-    optimize(region, request["exact"])
+    labels = [block_label(block.pc) for block in blocks[:entries]]
+    optimize(region, request["exact"], frontend.rotating, labels)
     found = idioms(region, request["parallel"])
     if "idiom" in wanted and found:
         listings["idiom"] = "".join(f"{line}\n" for line in found)

@@ -1,8 +1,9 @@
 """The x87 register stack as semantic functions see it (SDM vol. 1, 8.1).
 
     begin(c)                    every instruction that waits: a pending exception is raised
-    a = operand(c, 1)           ST(1), or the indefinite NaN with a stack fault if that is empty
+    taken = take(c, 0, 1)       ST(0) and ST(1); if one of them is empty that is a stack fault
     with commit(c): ...         what an unmasked exception keeps from being done
+    write(c, 0, taken.result(x))        ST(0) <- x, or after a stack fault the indefinite NaN
 
 Registers are reached by a number that only the CPU knows, TOP + i.  A pass (tcg/passes/rotate.py)
 finds out that TOP moves in step with the code, and makes plain registers of them; it also relies on
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from frontends.x86.context import X86, Field
 from tcg import ops
@@ -109,13 +111,43 @@ def drain(c: X86, register: Value) -> None:
     c.put(full, c.get(full) & ~(c.const(I8, 1) << register.trunc(I8)))
 
 
-def operand(c: X86, i: Field) -> Value:
-    """ST(i).  If it is empty that is a stack fault, whose masked response is a NaN."""
-    register = number(c, i)
-    full = is_full(c, register)
-    with c.when(~full, likely=False):
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Registers that an instruction has read, and whether all of them were full.
+
+    Those that were not are the indefinite NaN, which raises nothing any more.
+    """
+
+    c: X86
+    values: tuple[Value, ...]
+    full: Value
+
+    def __iter__(self) -> Iterator[Value]:
+        return iter(self.values)
+
+    def result(self, value: Value) -> Value:
+        """What the instruction gives: the indefinite NaN after a stack fault."""
+        return self.c.select(self.full, value, INDEFINITE)
+
+    def code(self, name: str, value: Value) -> Value:
+        """What a condition code becomes: after a stack fault C1 and C2 are 0, others are kept."""
+        if name in ("c1", "c2"):
+            return self.full & value
+        return self.c.select(self.full, value, self.c.get(self.c.slots[f"fpu_{name}"]))
+
+
+def take(c: X86, *numbers: Field) -> Taken:
+    """Read ST(i) for each of the numbers."""
+    values, all_full = [], None
+    for i in numbers:
+        register = number(c, i)
+        full = is_full(c, register)
+        values.append(c.select(full, c.get_file(c.state.fpr, register), INDEFINITE))
+        all_full = full if all_full is None else all_full & full
+    assert all_full is not None
+    with c.when(~all_full, likely=False):
         stack_fault(c, 0)
-    return c.select(full, c.get_file(c.state.fpr, register), INDEFINITE, F80)
+    return Taken(c, tuple(values), all_full)
 
 
 def write(c: X86, i: Field, value: Value) -> None:
@@ -125,17 +157,39 @@ def write(c: X86, i: Field, value: Value) -> None:
     fill(c, register)
 
 
-def push(c: X86, value: Value) -> None:
-    """ST(0) <- value, on a stack that is one deeper; a NaN if there is no room."""
-    register = number(c, 7)
-    full = is_full(c, register)
-    c.put(c.slots["fpu_c1"], 0)
+def take_with_room(c: X86, i: Field) -> Taken:
+    """Read ST(i) for an instruction that pushes something: a full ST(7) is a stack fault too.
+
+    That ST(i) is empty counts more, as to C1.
+    """
+    has_room = room(c)
+    taken = take(c, i)
+    (value,) = taken
+    return Taken(c, (c.select(has_room, value, INDEFINITE),), taken.full & has_room)
+
+
+def room(c: X86) -> Value:
+    """Whether there is room for a push; if not that is a stack fault."""
+    full = is_full(c, number(c, 7))
     with c.when(full, likely=False):
         stack_fault(c, 1)
+    return ~full
+
+
+def put_on_top(c: X86, value: Value) -> None:
+    """ST(0) <- value, on a stack that is one deeper."""
+    register = number(c, 7)
+    c.put_file(c.state.fpr, register, value)
+    fill(c, register)
+    c.put(c.slots["fpu_top"], register)
+
+
+def push(c: X86, value: Value) -> None:
+    """The same; the indefinite NaN if there is no room."""
+    c.put(c.slots["fpu_c1"], 0)
+    has_room = room(c)
     with commit(c):
-        c.put_file(c.state.fpr, register, c.select(full, INDEFINITE, value))
-        fill(c, register)
-        c.put(c.slots["fpu_top"], register)
+        put_on_top(c, c.select(has_room, value, INDEFINITE))
 
 
 def pop(c: X86, times: int = 1) -> None:

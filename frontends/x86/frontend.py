@@ -42,6 +42,7 @@ class X86Frontend:
         self.table = x86_table()
         self.state = X86State(width)
         self.layout = self.state.layout
+        self.rotating = self.state.rotating
         self.address_type = integer(width)
         self.decode = self.table.decoder(mode, absent)
 

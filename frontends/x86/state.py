@@ -14,7 +14,7 @@ which gets all ones, is a slot of its own.
 
 from __future__ import annotations
 
-from tcg.state import new_layout
+from tcg.state import Rotating, new_layout
 from tcg.types import F80, I1, I8, I16, I32, I64, V128, integer
 
 # fmt: off
@@ -85,6 +85,11 @@ class X86State:
         layout.slot("fpu_cw", I16)
         for name in ("fpu_full", "fpu_traps"):
             layout.slot(name, I8)
+        slots = layout.slots
+        self.rotating = Rotating(
+            self.fpr, slots["fpu_top"], slots["fpu_full"], slots["fpu_traps"],
+            (self.mmx, self.mmx_ends),
+        )  # fmt: skip
         for name in ("fpu_c0", "fpu_c1", "fpu_c2", "fpu_c3", "fpu_sf"):
             layout.slot(name, I1)
         self.tls = layout.file("tls", I64, (f"tls{i}" for i in range(TLS_ENTRIES)))

@@ -39,10 +39,13 @@ def combine(c: X86, operands: tuple[Value | Field, ...], compute: Binary, pops: 
     target: Field = 0
     if isinstance(operands[0], Value):
         source = load(c, operands[0])
+        taken = fpu.take(c, 0)
+        (old,) = taken
     else:
         target, number = operands
-        source = fpu.operand(c, number)
-    result = compute(fpu.operand(c, target), source)
+        taken = fpu.take(c, target, number)
+        old, source = taken
+    result = taken.result(compute(old, source))
     with fpu.commit(c):
         fpu.set_codes(c, c1=0)
         fpu.write(c, target, result)
@@ -124,7 +127,8 @@ def fdivrp(c: X86, *operands: Value | Field) -> None:
 def change(c: X86, compute: Callable[[Value], Value]) -> None:
     """ST(0) <- compute(ST(0))"""
     fpu.begin(c)
-    result = compute(fpu.operand(c, 0))
+    taken = fpu.take(c, 0)
+    result = taken.result(compute(*taken))
     with fpu.commit(c):
         fpu.set_codes(c, c1=0)
         fpu.write(c, 0, result)

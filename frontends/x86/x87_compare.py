@@ -14,82 +14,82 @@ from tcg.ir import Value
 from tcg.types import F80
 
 
-def compare(c: X86, x: Value, y: Value, is_quiet: bool) -> tuple[Value, Value, Value]:
+def compare(c: X86, x: Value, y: Value, full: Value, is_quiet: bool) -> tuple[Value, Value, Value]:
     """Equal, unordered, less: the first and the last are set too if it is unordered."""
-    unordered = x.funo(y)
+    unordered = x.funo(y) | ~full
     if not is_quiet:
         with c.when(unordered, likely=False):
             fpu.raise_flags(c, fpu.INVALID)
     return x.feq(y) | unordered, unordered, x.flt(y) | unordered
 
 
-def to_codes(c: X86, source: Value, is_quiet: bool, pops: int) -> None:
-    """C3, C2, C0 <- ST(0) against `source`"""
-    equal, unordered, less = compare(c, fpu.operand(c, 0), source, is_quiet)
+def to_codes(c: X86, operand: Value | Field, is_quiet: bool, pops: int) -> None:
+    """C3, C2, C0 <- ST(0) against memory or ST(i)"""
+    fpu.begin(c)
+    if isinstance(operand, Value):
+        source = load(c, operand)
+        taken = fpu.take(c, 0)
+        (value,) = taken
+    else:
+        taken = fpu.take(c, 0, operand)
+        value, source = taken
+    equal, unordered, less = compare(c, value, source, taken.full, is_quiet)
     with fpu.commit(c):
         fpu.set_codes(c, c3=equal, c2=unordered, c0=less, c1=0)
         fpu.pop(c, pops)
 
 
-def source_of(c: X86, operand: Value | Field) -> Value:
-    """Memory, or ST(i)"""
-    return load(c, operand) if isinstance(operand, Value) else fpu.operand(c, operand)
-
-
 @insn("fcom", "ficom", "fcom2")
 def fcom(c: X86, source: Value | Field) -> None:
     """C3, C2, C0 <- ST(0) against the source"""
-    fpu.begin(c)
-    to_codes(c, source_of(c, source), False, 0)
+    to_codes(c, source, False, 0)
 
 
 @insn("fcomp", "ficomp", "fcomp3", "fcomp5")
 def fcomp(c: X86, source: Value | Field) -> None:
     """The same; pop"""
-    fpu.begin(c)
-    to_codes(c, source_of(c, source), False, 1)
+    to_codes(c, source, False, 1)
 
 
 @insn
 def fcompp(c: X86) -> None:
     """ST(0) against ST(1); pop both"""
-    fpu.begin(c)
-    to_codes(c, fpu.operand(c, 1), False, 2)
+    to_codes(c, 1, False, 2)
 
 
 @insn
 def fucom(c: X86, source: Field) -> None:
     """C3, C2, C0 <- ST(0) against the source; quiet NaNs are just unordered"""
-    fpu.begin(c)
-    to_codes(c, source_of(c, source), True, 0)
+    to_codes(c, source, True, 0)
 
 
 @insn
 def fucomp(c: X86, source: Field) -> None:
     """The same; pop"""
-    fpu.begin(c)
-    to_codes(c, source_of(c, source), True, 1)
+    to_codes(c, source, True, 1)
 
 
 @insn
 def fucompp(c: X86) -> None:
     """ST(0) against ST(1); pop both"""
-    fpu.begin(c)
-    to_codes(c, fpu.operand(c, 1), True, 2)
+    to_codes(c, 1, True, 2)
 
 
 @insn
 def ftst(c: X86) -> None:
     """ST(0) against 0"""
     fpu.begin(c)
-    to_codes(c, c.const(F80, 0), False, 0)
+    taken = fpu.take(c, 0)
+    equal, unordered, less = compare(c, *taken, c.const(F80, 0), taken.full, False)
+    with fpu.commit(c):
+        fpu.set_codes(c, c3=equal, c2=unordered, c0=less, c1=0)
 
 
 def to_flags(c: X86, target: Field, source: Field, is_quiet: bool, pops: int) -> None:
     """ZF, PF, CF <- ST(0) against ST(i); OF, SF, AF <- 0"""
     fpu.begin(c)
-    x, y = fpu.operand(c, target), fpu.operand(c, source)
-    equal, unordered, less = compare(c, x, y, is_quiet)
+    taken = fpu.take(c, target, source)
+    equal, unordered, less = compare(c, *taken, taken.full, is_quiet)
     with fpu.commit(c):
         fpu.set_codes(c, c1=0)
         c.flags.set(zf=equal, cf=less, of=0, sf=0, af=0)

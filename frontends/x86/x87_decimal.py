@@ -59,7 +59,7 @@ def fbld(c: X86, source: Value) -> None:
 def fbstp(c: X86, target: Value) -> None:
     """target <- ST(0) as a packed decimal number; pop"""
     fpu.begin(c)
-    value = fpu.operand(c, 0)
+    (value,) = fpu.take(c, 0)
     sign = fpu.codes_of(c, fpu.function(c, "class", value))["c1"]
     before = fpu.sticky_flags(c)
     rounded = c.emit(ops.FTOINT, I64, (value,))

@@ -12,7 +12,8 @@ from tcg.types import F80
 def unary(c: X86, name: str) -> None:
     """ST(0) <- function of ST(0)"""
     fpu.begin(c)
-    result = fpu.function(c, name, fpu.operand(c, 0))
+    taken = fpu.take(c, 0)
+    result = taken.result(fpu.function(c, name, *taken))
     with fpu.commit(c):
         fpu.set_codes(c, c1=0)
         fpu.write(c, 0, result)
@@ -27,8 +28,8 @@ def f2xm1(c: X86) -> None:
 def binary(c: X86, name: str) -> None:
     """ST(1) <- function of ST(1) and ST(0); pop"""
     fpu.begin(c)
-    below, top = fpu.operand(c, 1), fpu.operand(c, 0)
-    result = fpu.function(c, name, below, top)
+    taken = fpu.take(c, 1, 0)
+    result = taken.result(fpu.function(c, name, *taken))
     with fpu.commit(c):
         fpu.set_codes(c, c1=0)
         fpu.write(c, 1, result)
@@ -57,8 +58,8 @@ def fpatan(c: X86) -> None:
 def fscale(c: X86) -> None:
     """ST(0) <- ST(0) * 2**(ST(1) without its fraction)"""
     fpu.begin(c)
-    top, below = fpu.operand(c, 0), fpu.operand(c, 1)
-    result = fpu.function(c, "scale", top, below)
+    taken = fpu.take(c, 0, 1)
+    result = taken.result(fpu.function(c, "scale", *taken))
     with fpu.commit(c):
         fpu.set_codes(c, c1=0)
         fpu.write(c, 0, result)
@@ -67,12 +68,12 @@ def fscale(c: X86) -> None:
 def remainder(c: X86, name: str) -> None:
     """ST(0) <- remainder of ST(0) / ST(1); C2 if it is not finished, else the quotient's bits"""
     fpu.begin(c)
-    top, below = fpu.operand(c, 0), fpu.operand(c, 1)
-    result = fpu.function(c, name, top, below)
-    codes = fpu.codes_of(c, result)
+    taken = fpu.take(c, 0, 1)
+    result = fpu.function(c, name, *taken)
+    codes = {name: taken.code(name, code) for name, code in fpu.codes_of(c, result).items()}
     with fpu.commit(c):
         fpu.set_codes(c, **codes)
-        fpu.write(c, 0, result)
+        fpu.write(c, 0, taken.result(result))
 
 
 @insn
@@ -87,19 +88,21 @@ def fprem1(c: X86) -> None:
     remainder(c, "ieeerem")
 
 
-def angle(c: X86, name: str) -> tuple[Value, Value]:
-    """A function of ST(0), and whether that is in range; else C2 is set and nothing happens."""
+def angle(c: X86, name: str, pushes: bool = False) -> tuple[Value, Value, fpu.Taken]:
+    """A function of ST(0), and whether that is out of range: then C2 is set and nothing happens."""
     fpu.begin(c)
-    result = fpu.function(c, name, fpu.operand(c, 0))
+    fpu.set_codes(c, c1=0)
+    taken = fpu.take_with_room(c, 0) if pushes else fpu.take(c, 0)
+    result = fpu.function(c, name, *taken)
     outside = fpu.codes_of(c, result)["c2"]
-    fpu.set_codes(c, c1=0, c2=outside)
-    return result, outside
+    fpu.set_codes(c, c2=taken.code("c2", outside))
+    return taken.result(result), outside, taken
 
 
 @insn
 def fsin(c: X86) -> None:
     """ST(0) <- sin ST(0)"""
-    result, _ = angle(c, "sin")
+    result, _, _ = angle(c, "sin")
     with fpu.commit(c):
         fpu.write(c, 0, result)
 
@@ -107,7 +110,7 @@ def fsin(c: X86) -> None:
 @insn
 def fcos(c: X86) -> None:
     """ST(0) <- cos ST(0)"""
-    result, _ = angle(c, "cos")
+    result, _, _ = angle(c, "cos")
     with fpu.commit(c):
         fpu.write(c, 0, result)
 
@@ -120,31 +123,31 @@ def leave_outside(c: X86, outside: Value) -> None:
 @insn
 def fptan(c: X86) -> None:
     """ST(0) <- tan ST(0); push 1"""
-    result, outside = angle(c, "tan")
+    result, outside, taken = angle(c, "tan", pushes=True)
     leave_outside(c, outside)
     with fpu.commit(c):
         fpu.write(c, 0, result)
-        fpu.push(c, c.const(F80, fpu.ONE))
+        fpu.put_on_top(c, taken.result(c.const(F80, fpu.ONE)))
 
 
 @insn
 def fsincos(c: X86) -> None:
     """ST(0) <- sin ST(0); push the cosine"""
-    operand = fpu.operand(c, 0)
-    result, outside = angle(c, "sin")
+    result, outside, taken = angle(c, "sin", pushes=True)
     leave_outside(c, outside)
     with fpu.commit(c):
         fpu.write(c, 0, result)
-        fpu.push(c, fpu.function(c, "cos", operand))
+        fpu.put_on_top(c, taken.result(fpu.function(c, "cos", *taken)))
 
 
 @insn
 def fxtract(c: X86) -> None:
     """ST(0) <- the exponent of ST(0); push the significand"""
     fpu.begin(c)
-    value = fpu.operand(c, 0)
-    significand = fpu.function(c, "significand", value)
-    exponent = fpu.function(c, "exponent", value)
+    fpu.set_codes(c, c1=0)
+    taken = fpu.take_with_room(c, 0)
+    significand = fpu.function(c, "significand", *taken)
+    exponent = fpu.function(c, "exponent", *taken)
     with fpu.commit(c):
-        fpu.write(c, 0, exponent)
-        fpu.push(c, significand)
+        fpu.write(c, 0, taken.result(exponent))
+        fpu.put_on_top(c, taken.result(significand))

@@ -15,8 +15,13 @@ from tcg.types import F80
 def fld(c: X86, source: Value | Field) -> None:
     """push the source"""
     fpu.begin(c)
-    value = load(c, source) if isinstance(source, Value) else fpu.operand(c, source)
-    fpu.push(c, value)
+    if isinstance(source, Value):
+        fpu.push(c, load(c, source))
+    else:
+        fpu.set_codes(c, c1=0)
+        taken = fpu.take_with_room(c, source)
+        with fpu.commit(c):
+            fpu.put_on_top(c, taken.result(*taken))
 
 
 def constant(c: X86, value: Value) -> None:
@@ -55,7 +60,7 @@ def fldpi(c: X86) -> None:
 def store(c: X86, target: Value | Field, pops: int, how: ops.Op = ops.FTOINT) -> None:
     """Target <- ST(0), converted by `how` if it is an integer in memory."""
     fpu.begin(c)
-    value = fpu.operand(c, 0)
+    (value,) = fpu.take(c, 0)
     if not isinstance(target, Value):
         with fpu.commit(c):
             fpu.set_codes(c, c1=0)
@@ -79,10 +84,20 @@ def fst(c: X86, target: Value | Field) -> None:
     store(c, target, 0)
 
 
-@insn("fstp", "fistp", "fstpnce", "fstp8", "fstp9")
+@insn("fstp", "fistp", "fstp8", "fstp9")
 def fstp(c: X86, target: Value | Field) -> None:
     """target <- ST(0); pop"""
     store(c, target, 1)
+
+
+@insn
+def fstpnce(c: X86, target: Field) -> None:
+    """ST(i) <- ST(0) unless that is empty, which is no fault here; pop"""
+    fpu.begin(c)
+    top = fpu.number(c, 0)
+    with c.when(fpu.is_full(c, top)):
+        fpu.write(c, target, c.get_file(c.state.fpr, top))
+    fpu.pop(c)
 
 
 @insn
@@ -95,7 +110,7 @@ def fisttp(c: X86, target: Value) -> None:
 def fxch(c: X86, other: Field) -> None:
     """ST(0) <-> ST(i)"""
     fpu.begin(c)
-    x, y = fpu.operand(c, 0), fpu.operand(c, other)
+    x, y = fpu.take(c, 0, other)
     with fpu.commit(c):
         fpu.set_codes(c, c1=0)
         fpu.write(c, 0, y)
@@ -110,12 +125,13 @@ CONDITIONS = {"b": 2, "e": 4, "be": 6, "u": 10}
 def fcmov(c: X86, target: Field, source: Field) -> None:
     """ST(0) <- ST(i) if the condition holds; both must be there in any case"""
     fpu.begin(c)
-    old, new = fpu.operand(c, target), fpu.operand(c, source)
+    taken = fpu.take(c, target, source)
+    old, new = taken
     name = c.row.name.removeprefix("fcmov")
     number = CONDITIONS[name] if name in CONDITIONS else CONDITIONS[name[1:]] + 1
     with fpu.commit(c):
         fpu.set_codes(c, c1=0)
-        fpu.write(c, target, c.select(c.condition(number), new, old))
+        fpu.write(c, target, taken.result(c.select(c.condition(number), new, old)))
 
 
 @insn

@@ -125,6 +125,10 @@ class _Bits:
                     if inst.imm.type is I1:
                         self.flags |= bit
 
+        for inst in function.way_out:
+            if inst.op is ops.GET and inst.imm in self.of:
+                self.guest |= self.of[inst.imm]
+
     def dead_flags(self, live: int) -> tuple[Slot, ...]:
         """The flags that are not live."""
         dead = self.flags & ~live

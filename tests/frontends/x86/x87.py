@@ -27,7 +27,8 @@ IMAGE_BYTES = 512
 WINDOW = 128
 """Bytes of memory that an instruction may touch."""
 
-_BEFORE = bytes.fromhex("0fae0f 4989c8 b878563412")  # fxrstor [rdi]; mov r8, rcx; mov eax, 0x12345678
+_BEFORE = bytes.fromhex("0fae0f 4989c8 b878563412 6802020000 9d")
+# fxrstor [rdi]; mov r8, rcx; mov eax, 0x12345678; push 0x202; popf
 _AFTER = bytes.fromhex("9c 415a 498900 4d895008 0fae06 dbe3 c3")
 # pushf; pop r10; mov [r8], rax; mov [r8+8], r10; fxsave [rsi]; fninit; ret
 RAX = 0x12345678
@@ -154,7 +155,9 @@ def encodings() -> list[bytes]:
     found = [b"\x9b"]
     for first in range(0xD8, 0xE0):
         seconds = [MEMORY_FORM | n << 3 for n in range(8)]
-        seconds += [n for n in range(REGISTER_FORM, 0x100) if n & 7 in (0, 1, 2, 7) or first == 0xD9]
+        seconds += [
+            n for n in range(REGISTER_FORM, 0x100) if n & 7 in (0, 1, 2, 7) or first == 0xD9
+        ]
         for second in seconds:
             code = bytes((first, second))
             if decode(code + bytes(13), 0, 0) is not None:

@@ -77,7 +77,7 @@ STRINGS = "movs|cmps|stos|lods|scas|ins|outs"
 SPELLINGS = (
     (r" +#.*| +<.*>",                             "",       "what the target is"),
     (r"\((287|8087) only\)",                      "",       "what it was for"),
-    (rf"\b({STRINGS}) (.*?)\b([bdqw])(yte|word|ord) ptr", r"\1\3 \2", "the size is in our mnemonic"),
+    (rf"\b({STRINGS}) (.*?)\b([bdqw])(yte|word|ord) ptr", r"\1\3 \2", "the size is in ours"),
     (r"\bds:(?=\[rsi|\[esi|\[si)",               "",       "the usual segment"),
     (r"\bds:(0x[0-9a-f]+)",                       r"[\1]",  "an address and the usual segment"),
     (r"\b([efgs]s):(0x[0-9a-f]+)",                r"\1:[\2]", "an address and a segment"),

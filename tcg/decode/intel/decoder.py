@@ -256,6 +256,8 @@ def make_decoder(mode: int, dispatch: Dispatch) -> Decode:  # noqa: C901
                         return None
                 else:
                     imm, imm2, i = IMMEDIATES[immediate](code, i, opsize)
+                    if immediate == REGISTER:
+                        imm2 &= none - 1
         except (IndexError, StructError):
             return None
 

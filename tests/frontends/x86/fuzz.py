@@ -26,7 +26,7 @@ from tests.frontends.x86.encode import Encoder
 from tests.frontends.x86.engines import ENGINES, OurEngine
 from tests.frontends.x86.explained import explain
 from tests.frontends.x86.host import PLACES, Host, HostLost, features
-from tests.frontends.x86.trial import BEHIND, FIELDS, LEFT_OUT, SLOT, STOP, Trial, branch_far, family_of, make_trial
+from tests.frontends.x86.trial import BEHIND, FIELDS, LEFT_OUT, SLOT, STOP, Trial, branch_far, family_of, leads_away, make_trial
 
 AT_ONCE = 128
 """Trials whose code is written, and whose handlers are made, together."""
@@ -117,6 +117,8 @@ class Fuzzer:
         code = branch_far(row, code, dict(zip(FIELDS, decoded.fields, strict=True)), pc)
         decoded = self.decode(code, 0, pc)
         assert decoded is not None
+        if self.mode == 16 and leads_away(row, dict(zip(FIELDS, decoded.fields, strict=True))):
+            return None
         return make_trial(self.mode, decoded.row, row, code, decoded.fields, pc, self.random)
 
     def _pc(self) -> int:

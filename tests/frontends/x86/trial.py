@@ -123,6 +123,13 @@ def branch_far(row: Row, code: bytes, fields: dict[str, int], pc: int) -> bytes:
     return code[:-size] + offset.to_bytes(size, "little", signed=True)
 
 
+def leads_away(row: Row, fields: dict[str, int]) -> bool:
+    """Its address is also its bit offset: it leads out of the window, for 16-bit code to
+    memory that only the host has."""
+    is_bits = row.function in ("bt", "bts", "btr", "btc") and row.operands[1].letter == "G"
+    return is_bits and fields["rm"] < 0 and fields["reg"] in (fields["base"], fields["index"])
+
+
 def make_trial(
     mode: int, index: int, row: Row, code: bytes, decoded: tuple[int, ...], pc: int, random: Random
 ) -> Trial:
@@ -132,7 +139,7 @@ def make_trial(
     vectors = family_of(row) not in NO_VECTORS
     window = LARGE_WINDOW if row.function in LARGE else WINDOW
     window_at, middle = place.data + 0x800, 96 if window == WINDOW else 320
-    if mode != 16 and random.randrange(8) == 0:
+    if mode != 16 and fields["addrsize"] != 2 and random.randrange(8) == 0:
         window_at, middle = place.data + place.data_size - window, window - 40
     exits = [pc + len(code), pc - BEHIND + FAR]
     if any(o.letter == "J" for o in row.operands):
@@ -230,8 +237,6 @@ def _pointers(
         found += _address(mode, fields, middle - segment_base, spread)
         if name in ("bt", "bts", "btr", "btc") and row.operands[1].letter == "G":
             found.insert(0, Filler(gpr(fields["reg"]), "bits"))
-            if fields["reg"] in (fields["base"], fields["index"]):
-                found.pop(0)
     if name == "popf":
         found.append(Filler(case.WINDOW, "flags", window // 8, 8))
         found.append(Filler(gpr(SP), "aligned", add=middle))
@@ -257,7 +262,7 @@ def _address(mode: int, fields: dict[str, int], target: int, spread: str) -> lis
     if base == none or index in (none, base):
         times = (1 if base != none else 0) + (1 << scale if index != none else 0)
         register = base if base != none else index
-        value = (target + 24 - disp) % width // times
+        value = (target + 32 - disp) % width // times
         return [Filler(gpr(register), spread if times == 1 else "fixed", add=value)]
     return [
         Filler(gpr(index), "small"),

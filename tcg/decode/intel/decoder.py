@@ -41,7 +41,7 @@ Decode = Callable[[bytes, int, int], Decoded | None]
 """Kinds of slots.  The first four end the opcode.  BY_VEX: 16 slots by L, pp and W of VEX."""
 
 (
-    NONE, BYTE, SIGNED_BYTE, TARGET_BYTE, OPERAND, TARGET, WORD, WHOLE, WORD_BYTE, OFFSET, FAR,
+    NONE, BYTE, SIGNED_BYTE, TARGET_BYTE, TARGET, OPERAND, WORD, WHOLE, WORD_BYTE, OFFSET, FAR,
     REGISTER, SUFFIX, TWO_BYTES,
 ) = range(14)
 """Kinds of immediates; SUFFIX is an opcode behind the operands, which selects the leaf."""
@@ -76,6 +76,8 @@ _i64 = Struct("<q").unpack_from
 
 NO_MORE, DISP8, DISP32, DISP16, RIP, SIB, SIB8, SIB32 = range(8)
 """What follows a ModRM byte."""
+
+DISPLACEMENTS = {DISP8: (_i8, 1), DISP16: (_i16, 2), DISP32: (_i32, 4), RIP: (_i32, 4)}
 
 Form = tuple[int, int, int, int, int]
 """A ModRM byte: reg, rm or -1, base, index, what follows."""
@@ -220,35 +222,24 @@ def make_decoder(mode: int, dispatch: Dispatch) -> Decode:  # noqa: C901
                         if not follows and sib & 7 == 5:
                             base = none
                             follows = DISP32
-                    if follows == DISP8:
-                        disp = _i8(code, i)[0]
-                        i += 1
-                    elif follows == DISP16:
-                        disp = _i16(code, i)[0]
-                        i += 2
-                    elif follows:
-                        disp = _i32(code, i)[0]
-                        i += 4
+                    if follows:
+                        read, size = DISPLACEMENTS[follows]
+                        disp = read(code, i)[0]
+                        i += size
             else:
                 follows = NO_MORE
 
             row, sizes, immediate, flags = payload
             opsize = sizes[opsize | rex >> 2 & 2]
             if immediate:
-                if immediate == BYTE:
-                    imm = code[i]
+                if immediate <= SIGNED_BYTE:
+                    imm = code[i] if immediate == BYTE else _i8(code, i)[0]
                     i += 1
-                elif immediate == SIGNED_BYTE:
-                    imm = _i8(code, i)[0]
-                    i += 1
-                elif immediate == TARGET_BYTE:
-                    i += 1
-                    imm = pc + i - at + _i8(code, i - 1)[0] & MASKS[opsize]
-                elif immediate == TARGET:
-                    imm, _, i = IMMEDIATES[OPERAND](code, i, opsize)
+                elif immediate <= TARGET:
+                    imm, _, i = IMMEDIATES[immediate](code, i, opsize)
                     imm = pc + i - at + imm & MASKS[opsize]
                 elif immediate == OFFSET:
-                    disp, _, i = IMMEDIATES[WHOLE](code, i, addrsize)
+                    disp, _, i = _whole(code, i, addrsize)
                 elif immediate == SUFFIX:
                     row = row.get(code[i])
                     i += 1
@@ -311,6 +302,10 @@ def read_vex(code: bytes, i: int, maps: tuple[tuple[Slot, ...], ...]) -> tuple[i
     return rex, byte >> 3 & 15 ^ 15, i + 2, (kind, payload)
 
 
+def _byte(code: bytes, i: int, _: int) -> tuple[int, int, int]:
+    return _i8(code, i)[0], 0, i + 1
+
+
 def _operand(code: bytes, i: int, opsize: int) -> tuple[int, int, int]:
     """Iz: as wide as the operand, but at most 32 bits."""
     if opsize == 2:
@@ -350,6 +345,8 @@ def _two_bytes(code: bytes, i: int, _: int) -> tuple[int, int, int]:
 
 
 IMMEDIATES: dict[int, Callable[[bytes, int, int], tuple[int, int, int]]] = {
+    TARGET_BYTE: _byte,
+    TARGET: _operand,
     OPERAND: _operand,
     WORD: _word,
     WHOLE: _whole,

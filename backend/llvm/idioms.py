@@ -199,7 +199,10 @@ do.{size}:
 
 
 def _unless_near(w: _Writer, difference: str, downwards: bool) -> None:
-    """To %far if a vector can be stored before the next is loaded; else element by element."""
+    """To %far if a vector can be stored before the next is loaded; else element by element.
+
+    Upwards, a target that begins one element above its source is filled with that element.
+    """
     later, former = (f"ptrtoint ptr {pointer} to i64" for pointer in difference.split(", "))
     size = w.bulk.size
     w.add(f"""
@@ -213,35 +216,72 @@ def _unless_near(w: _Writer, difference: str, downwards: bool) -> None:
   %close = icmp ult i64 %ahead, %within
   %any = icmp ne i64 %n, 0
   %near = and i1 %close, %any
-  br i1 %near, label %each, label %far
-each:
-  %k = phi i64 [ 0, %start ], [ %k2, %each ]
-  %k2 = add i64 %k, {size}
+  br i1 %near, label %{"each" if downwards else "next"}, label %far
 """)
-    if downwards:
-        w.add("  %at.each = sub i64 %n, %k2")
-    else:
-        w.add("  %at.each = add i64 %k, 0")
+    if not downwards:
+        _fill_near(w)
     w.add(f"""
+each:
+  %k = phi i64 [ 0, %{"start" if downwards else "next"} ], [ %k2, %each ]
+  %k2 = add i64 %k, {size}
+  %at.each = {"sub i64 %n, %k2" if downwards else "add i64 %k, 0"}
   %ps.each = getelementptr i8, ptr %s, i64 %at.each
   %pd.each = getelementptr i8, ptr %d, i64 %at.each
   %element = load {w.element}, ptr %ps.each, align 1
   store {w.element} %element, ptr %pd.each, align 1
-  %again = icmp ult i64 %k2, %n
-  br i1 %again, label %each, label %done
+  %more.k = icmp ult i64 %k2, %n
+  br i1 %more.k, label %each, label %done
 done:
   ret {w.length} %length
 """)
 
 
-def _fill(w: _Writer) -> None:
+def _fill_near(w: _Writer) -> None:
+    """Whole vectors of the element before the target, if that is where the source begins."""
+    w.add(f"""
+next:
+  %is.next = icmp eq i64 %distance, {w.bulk.size}
+  %has.whole = icmp uge i64 %n, {VECTOR}
+  %repeats = and i1 %is.next, %has.whole
+  br i1 %repeats, label %repeat, label %each
+repeat:
+  %first = load {w.element}, ptr %s, align 1
+""")
+    _spread(w, "%first")
+    w.add(f"""
+  br label %again
+again:
+  %j = phi i64 [ 0, %repeat ], [ %j2, %again ]
+  %pd.j = getelementptr i8, ptr %d, i64 %j
+  store <4 x i64> %four, ptr %pd.j, align 1
+  %j2 = add i64 %j, {VECTOR}
+  %end.j = add i64 %j2, {VECTOR}
+  %more.j = icmp ule i64 %end.j, %n
+  br i1 %more.j, label %again, label %last
+last:
+  %last.at = sub i64 %n, {VECTOR}
+  %pd.last = getelementptr i8, ptr %d, i64 %last.at
+  store <4 x i64> %four, ptr %pd.last, align 1
+  br label %done
+""")
+
+
+def _spread(w: _Writer, element: str) -> None:
+    """%four <- a vector of the element; %pattern <- eight bytes of it."""
     ones = sum(1 << 8 * at for at in range(0, 8, w.bulk.size))
-    widened = "add i64 %x0, 0" if w.element == "i64" else f"zext {w.element} %x0 to i64"
+    wide = w.element == "i64"
+    widened = f"add i64 {element}, 0" if wide else f"zext {w.element} {element} to i64"
     w.add(f"""
   %wide0 = {widened}
   %pattern = mul i64 %wide0, {ones}
   %one = insertelement <4 x i64> poison, i64 %pattern, i64 0
   %four = shufflevector <4 x i64> %one, <4 x i64> poison, <4 x i32> zeroinitializer
+""")
+
+
+def _fill(w: _Writer) -> None:
+    _spread(w, "%x0")
+    w.add(f"""
   %wide = bitcast <4 x i64> %four to <2 x i128>
   %all = and i64 %n, -{VECTOR}
   %none = icmp eq i64 %all, 0

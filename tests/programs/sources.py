@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "build" / "sources"
+FOREIGN = ROOT / "build" / "foreign"
 APT = ROOT / "build" / "apt"
 
 PACKAGES = ("lua5.4", "sqlite3", "bzip2", "zlib", "libzstd", "busybox")
@@ -42,6 +43,20 @@ def source_part(package: str, inside: str, part: str) -> Path:
         archive = download("download", package, pattern=f"{package}_*.deb")
         unpack_part(archive, inside, part, folder)
     return folder
+
+
+def foreign_file(package: str, architecture: str, path: str) -> Path:
+    """A file out of a package for another architecture of the distribution."""
+    folder = FOREIGN / architecture / package
+    if not folder.exists():
+        name = f"{package}:{architecture}"
+        pattern = f"{package}_*_{architecture}.deb"
+        archive = download("download", name, pattern=pattern, architecture=architecture)
+        unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+        unfinished.mkdir(parents=True)
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(unfinished)], check=True)
+        unfinished.rename(folder)
+    return folder / path
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -82,9 +97,9 @@ def unpack_part(archive: Path, inside: str, part: str, folder: Path) -> None:
     unfinished.rename(folder)
 
 
-def download(*arguments: str, pattern: str) -> Path:
+def download(*arguments: str, pattern: str, architecture: str = "") -> Path:
     """Let apt-get fetch something; the file that matches `pattern`."""
-    options = apt_options()
+    options = apt_options(architecture)
     folder = APT / "files"
     folder.mkdir(parents=True, exist_ok=True)
     if not list(folder.glob(pattern)):
@@ -96,8 +111,11 @@ def download(*arguments: str, pattern: str) -> Path:
 
 
 @functools.cache
-def apt_options() -> tuple[str, ...]:
-    """Options that make apt-get use a configuration of our own, with its package lists fetched."""
+def apt_options(architecture: str = "") -> tuple[str, ...]:
+    """Options that make apt-get use a configuration of our own, with its package lists fetched.
+
+    `architecture`: one to fetch lists of beside the machine's own.
+    """
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise Unavailable("this is not a Debian system: no apt-get")
     for folder in ("parts", "lists/partial", "cache/archives/partial"):
@@ -111,8 +129,16 @@ def apt_options() -> tuple[str, ...]:
         "Debug::NoLocking": "1",
         "APT::Sandbox::User": "",
     }
+    if architecture:
+        settings["Dir::State::Lists"] = str(APT / f"lists-{architecture}")
+        (APT / f"lists-{architecture}" / "partial").mkdir(parents=True, exist_ok=True)
+        settings["APT::Architectures::"] = architecture
     options = tuple(part for key, value in settings.items() for part in ("-o", f"{key}={value}"))
-    run_apt(options, "update", cwd=APT)
+    try:
+        run_apt(options, "update", cwd=APT)
+    except Unavailable:
+        if not architecture:
+            raise  # A list that a mirror lacks may not be the one that is needed.
     return options
 
 

@@ -15,6 +15,7 @@ from tests.guests import build, emulators
 from tests.guests.emulators import Emulator, Outcome
 from tests.programs import scripts
 from tests.programs.programs import PROGRAMS, busybox, or_skip
+from tests.programs.sources import foreign_file
 
 ENGINES = ("threaded", "jit")
 FOLDER = Path(__file__).resolve().parent
@@ -23,10 +24,16 @@ MFFSCRN = "qemu-ppc 7.2 does not take mffscrn, which glibc's sin executes, for m
 
 FLAVOURS = [
     pytest.param("gcc-static", "-O2", id="glibc-O2"),
+    pytest.param("i386-static", "-O2", id="i386-O2"),
+    pytest.param("x86_64-static", "-O2", id="x86_64-O2"),
     pytest.param("zig-musl", "-O2", id="musl-O2", marks=pytest.mark.slow),
     pytest.param("gcc-dynamic", "-O1", id="dynamic-O1", marks=pytest.mark.slow),
     pytest.param("gcc-static", "-O0", id="glibc-O0", marks=pytest.mark.slow),
     pytest.param("zig-musl", "-O3", id="musl-O3", marks=pytest.mark.slow),
+    pytest.param("i386-dynamic", "-O1", id="i386-dynamic-O1", marks=pytest.mark.slow),
+    pytest.param("i386-musl", "-O3", id="i386-musl-O3", marks=pytest.mark.slow),
+    pytest.param("x86_64-dynamic", "-O1", id="x86_64-dynamic-O1", marks=pytest.mark.slow),
+    pytest.param("x86_64-musl", "-O3", id="x86_64-musl-O3", marks=pytest.mark.slow),
 ]
 
 
@@ -61,15 +68,27 @@ def files_in(folder: Path) -> dict[str, str]:
     }
 
 
-def assert_same(
-    native: Path, guest: Path, engine: str, steps: Sequence[Step], folder: Path
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A program as a guest of ours, and what it is compared with."""
+
+    guest: Path
+    machine: str
+    witness: Emulator
+    native: Path
+
+    def ours(self, engine: str) -> Emulator:
+        """One of our engines, for the guest's machine."""
+        return emulators.ours(engine, guest=self.machine)
+
+
+def assert_same(pair: Pair, engine: str, steps: Sequence[Step], folder: Path) -> None:
     """The same steps, natively and as a guest, must print the same and leave the same files."""
     ours, theirs = folder / "guest", folder / "native"
     for place in (ours, theirs):
         place.mkdir()
-    expected = run_steps(emulators.NATIVE, native, steps, theirs)
-    got = run_steps(emulators.ours(engine), guest, steps, ours)
+    expected = run_steps(pair.witness, pair.native, steps, theirs)
+    got = run_steps(pair.ours(engine), pair.guest, steps, ours)
     for step, wanted, found in zip(steps, expected, got, strict=True):
         where = f"step {' '.join(step.arguments)}: {found.stderr.decode(errors='replace')[-300:]}"
         assert found.stdout == wanted.stdout, where
@@ -77,11 +96,20 @@ def assert_same(
     assert files_in(ours) == files_in(theirs)
 
 
-def both(name: str, toolchain: str, optimization: str) -> tuple[Path, Path]:
-    """A program for the host and for the guest."""
+def both(name: str, toolchain: str, optimization: str) -> Pair:
+    """A program for the guest and for the host.
+
+    The x87 rounds otherwise than SSE: i386 programs are compared with themselves on a processor.
+    """
     program = PROGRAMS[name]
     guest = or_skip(lambda: program.build(name, toolchain, optimization))
-    return or_skip(lambda: program.build(name, "native", "-O2")), guest
+    machine = build.TOOLCHAINS[toolchain].guest
+    if machine == "i386":
+        processor = emulators.processor(machine, is_static="dynamic" not in toolchain)
+        if processor is not None:
+            return Pair(guest, machine, processor, guest)
+    native = or_skip(lambda: program.build(name, "native", "-O2"))
+    return Pair(guest, machine, emulators.NATIVE, native)
 
 
 def quick_or_full(request: pytest.FixtureRequest, quick: int, full: int) -> int:
@@ -94,10 +122,10 @@ def quick_or_full(request: pytest.FixtureRequest, quick: int, full: int) -> int:
 def test_lua(toolchain: str, optimization: str, engine: str, tmp_path: Path) -> None:
     if emulators.overridden() and toolchain.startswith("gcc"):
         pytest.skip(MFFSCRN)
-    native, guest = both("lua", toolchain, optimization)
+    pair = both("lua", toolchain, optimization)
     script = str(FOLDER / "workload.lua")
     steps = [do("-v"), do(script, "one", "two words"), do("-", stdin=b"print(1 + 1, ...)")]
-    assert_same(native, guest, engine, steps, tmp_path)
+    assert_same(pair, engine, steps, tmp_path)
 
 
 @pytest.mark.timeout(900)
@@ -108,11 +136,11 @@ def test_sqlite(
 ) -> None:
     if emulators.overridden() and toolchain.startswith("gcc"):
         pytest.skip(MFFSCRN)
-    native, guest = both("sqlite3", toolchain, optimization)
+    pair = both("sqlite3", toolchain, optimization)
     script = scripts.sql(quick_or_full(request, 5_000, 50_000))
     again = b"SELECT count(*), sum(id), max(name) FROM item; PRAGMA integrity_check;"
     steps = [do("data.db", stdin=script), do("-header", "-box", "data.db", stdin=again)]
-    assert_same(native, guest, engine, steps, tmp_path)
+    assert_same(pair, engine, steps, tmp_path)
 
 
 ROUND_TRIPS = {
@@ -136,14 +164,14 @@ def test_a_compressor_goes_there_and_back(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    native, guest = both(name, toolchain, optimization)
+    pair = both(name, toolchain, optimization)
     data = scripts.data(quick_or_full(request, 100_000, 1_000_000))
     for place in ("guest", "native"):
         (tmp_path / place).mkdir()
         (tmp_path / place / "data").write_bytes(data)
     steps = ROUND_TRIPS[name]
-    expected = run_steps(emulators.NATIVE, native, steps, tmp_path / "native")
-    got = run_steps(emulators.ours(engine), guest, steps, tmp_path / "guest")
+    expected = run_steps(pair.witness, pair.native, steps, tmp_path / "native")
+    got = run_steps(pair.ours(engine), pair.guest, steps, tmp_path / "guest")
     assert [(one.status, one.stdout) for one in got] == [
         (one.status, one.stdout) for one in expected
     ]
@@ -180,10 +208,10 @@ def test_the_language_part_of_luas_own_tests(name: str, engine: str) -> None:
     if emulators.overridden() and name == "literals":
         pytest.skip("musl, which qemu-ppc 7.2 needs for Lua, has no locales")
     toolchain = "zig-musl" if emulators.overridden() else "gcc-static"
-    native, guest = both("lua", toolchain, "-O2")
+    pair = both("lua", toolchain, "-O2")
     arguments = ("-e", "_port = true; _soft = true; _nomsg = true; _U = true", f"{name}.lua")
-    wanted = emulators.NATIVE.run(native, *arguments, cwd=folder)
-    got = emulators.ours(engine).run(guest, *arguments, cwd=folder, timeout=280)
+    wanted = pair.witness.run(pair.native, *arguments, cwd=folder)
+    got = pair.ours(engine).run(pair.guest, *arguments, cwd=folder, timeout=280)
     assert wanted.status == 0
     assert got.status == 0, got.stderr.decode()[-500:]
     changing = CHANGING.get(name, r"$^").encode()
@@ -259,25 +287,28 @@ $busybox sh -c 'echo nested; exit 5' || echo "status $?"
 """
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.timeout(1800)
-@pytest.mark.slow
-def test_busybox_applets(engine: str, tmp_path: Path) -> None:
-    guest = or_skip(lambda: busybox("gcc-static"))
+BUSYBOXES = ("gcc-static", "i386-static", "x86_64-static")
+
+
+def busyboxes(toolchain: str) -> Pair:
+    """busybox by its own makefiles, for the guest and for the host."""
+    guest = or_skip(lambda: busybox(toolchain))
     native = or_skip(lambda: busybox("native"))
-    assert_same(native, guest, engine, APPLETS, tmp_path)
+    return Pair(guest, build.TOOLCHAINS[toolchain].guest, emulators.NATIVE, native)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("toolchain", BUSYBOXES)
 @pytest.mark.timeout(1800)
 @pytest.mark.slow
-def test_a_busybox_script_with_many_processes(engine: str, tmp_path: Path) -> None:
-    if emulators.overridden():
-        pytest.skip("qemu-ppc does not execute guest programs on execve")
-    guest = or_skip(lambda: busybox("gcc-static"))
-    native = or_skip(lambda: busybox("native"))
+def test_busybox_applets(toolchain: str, engine: str, tmp_path: Path) -> None:
+    assert_same(busyboxes(toolchain), engine, APPLETS, tmp_path)
+
+
+def assert_same_script(pair: Pair, engine: str, tmp_path: Path) -> None:
+    """A script of many small processes does the same as natively."""
     outcomes = []
-    for emulator, binary in ((emulators.NATIVE, native), (emulators.ours(engine), guest)):
+    for emulator, binary in ((pair.witness, pair.native), (pair.ours(engine), pair.guest)):
         folder = tmp_path / emulator.name
         folder.mkdir()
         outcomes.append(emulator.run(binary, "sh", "-c", SCRIPT, "sh", str(binary), cwd=folder))
@@ -286,20 +317,55 @@ def test_a_busybox_script_with_many_processes(engine: str, tmp_path: Path) -> No
     assert got.status == wanted.status == 0
 
 
-# -- the guest's own C library ----------------------------------------------------------------
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("toolchain", BUSYBOXES)
+@pytest.mark.timeout(1800)
+@pytest.mark.slow
+def test_a_busybox_script_with_many_processes(toolchain: str, engine: str, tmp_path: Path) -> None:
+    if emulators.overridden():
+        pytest.skip("qemu-ppc does not execute guest programs on execve")
+    assert_same_script(busyboxes(toolchain), engine, tmp_path)
+
+
+SOME_APPLETS = [
+    do("uname", "-m"), do("sh", "-c", "for i in 1 2 3; do echo $((i * i)); done; exit 9"),
+    do("sort", "-r", stdin=TEXT), do("sha256sum", stdin=TEXT), do("gzip", "-c", stdin=TEXT),
+    do("bc", stdin=b"scale=30; 4*a(1)\n2^200\n"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_c_library_says_its_version(engine: str) -> None:
-    if reason := build.TOOLCHAINS["gcc-dynamic"].unavailable():
+def test_the_distribution_s_busybox_of_i386(engine: str, tmp_path: Path) -> None:
+    """A binary that nobody here has compiled."""
+    program = or_skip(lambda: foreign_file("busybox-static", "i386", "bin/busybox"))
+    processor = emulators.processor("i386", is_static=True)
+    if processor is None:
+        pytest.skip("nothing here runs i386 programs")
+    pair = Pair(program, "i386", processor, program)
+    steps = SOME_APPLETS[1:] if processor.command == () else SOME_APPLETS
+    assert_same(pair, engine, steps, tmp_path)
+
+
+# -- the guest's own C library ----------------------------------------------------------------
+
+LOADERS = {"gcc-dynamic": "ld.so.1", "i386-dynamic": "ld-linux.so.2"}
+"""The dynamic loaders of the cross compilers' libraries."""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("toolchain", LOADERS)
+def test_the_c_library_says_its_version(toolchain: str, engine: str) -> None:
+    chain = build.TOOLCHAINS[toolchain]
+    if reason := chain.unavailable():
         pytest.skip(reason)
-    library = emulators.SYSROOT / "lib"
+    library = emulators.SYSROOTS[chain.guest] / "lib"
     banner = re.search(rb"GNU C Library [^\0]*?\n", (library / "libc.so.6").read_bytes())
     assert banner is not None
-    loader = str(library / "ld.so.1")
+    loader = str(library / LOADERS[toolchain])
     arguments = ("--library-path", str(library), str(library / "libc.so.6"))
-    got = emulators.ours(engine).run(loader, *arguments)
+    ours = emulators.ours(engine, guest=chain.guest)
+    got = ours.run(loader, *arguments)
     assert got.stdout.startswith(banner[0])
     assert got.status == 0
-    listed = emulators.ours(engine).run(loader, "--list", str(library / "libm.so.6"))
+    listed = ours.run(loader, "--list", str(library / "libm.so.6"))
     assert b"libc.so.6" in listed.stdout

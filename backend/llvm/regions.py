@@ -35,7 +35,7 @@ from tcg.ops import Op
 from tcg.passes import optimize
 from tcg.passes.idioms import idioms
 from tcg.region import ENTRY, RegionBlock, block_label, build_region
-from tcg.state import Reason, Slot
+from tcg.state import EXACT, Reason, Slot
 from tcg.types import F80, I1, I8, I64, Type
 
 PASSES = ("sroa", "instruction_combine", "simplify_cfg")
@@ -52,6 +52,11 @@ EXIT_PC = Slot("exit_pc", I64, LOCAL_OFFSET)
 
 class RegionLowering(Lowering):
     """Lowers a region with the guest's slots in SSA values."""
+
+    mark = 0
+    """What `current_rec` is while the region runs."""
+    notices_stores = False
+    """The guest notices stores into its code at once."""
 
     def __init__(
         self,
@@ -101,7 +106,7 @@ class RegionLowering(Lowering):
             self.line(f"store {memory} {value}, ptr {home}")
         for slot in self.lazy:
             self.line(f"store i8 0, ptr {self._kind_home(slot)}")
-        self.set_header("current_rec", "0")
+        self.set_header("current_rec", str(self.mark))
         self.set_header("current_pc", str(self.entries[0]))
         if len(self.entries) > 1:
             self._find_entry()
@@ -248,7 +253,17 @@ class RegionLowering(Lowering):
             self.label("exit_jump")
             self._write_back()
             pc = self.temp(f"load i64, ptr {self.local_pointer(EXIT_PC)}")
+            if self.notices_stores:
+                self._look_at_event(pc)
             self.look_up(pc, I64, self.pc_shift)
+
+    def _look_at_event(self, pc: str) -> None:
+        """Leave if an event is pending: a store of this region may have changed code."""
+        event_label, go_label = self.fresh("event"), self.fresh("go")
+        self.line(f"br i1 {self._is_quiet()}, label %{go_label}, label %{event_label}, !prof !5")
+        self.label(event_label)
+        self.leave(Reason.EVENT, exit_rec="0", exit_pc=pc)
+        self.label(go_label)
 
     def _exit(self) -> None:
         self.label("exit")
@@ -331,6 +346,8 @@ class RegionLowering(Lowering):
 class ExactRegionLowering(RegionLowering):
     """Lowers a region so that env is exact at every guest memory access."""
 
+    mark = EXACT
+
     def __init__(
         self, region: Function, declarations: Declarations, pc_shift: int, entries: Sequence[int]
     ) -> None:
@@ -381,7 +398,7 @@ def _indexed_slots(region: Function) -> set[Slot]:
 
 
 def _is_pinned(type_: Type) -> bool:
-    """Floats that LLVM would move past a look at the environment; what works on f80 it would not."""
+    """Floats whose operations LLVM would move past a look at the environment; not those of f80."""
     return type_.is_float and type_ is not F80
 
 
@@ -410,7 +427,12 @@ def load_frontend(place: str) -> Frontend:
 
 
 def region_text(
-    region: Function, pc_shift: int, entries: Sequence[int], exact: bool, parallel: bool
+    region: Function,
+    pc_shift: int,
+    entries: Sequence[int],
+    exact: bool,
+    parallel: bool,
+    notices_stores: bool = False,
 ) -> str:
     """The LLVM module of a region."""
     declarations = Declarations()
@@ -418,6 +440,7 @@ def region_text(
         lowering: RegionLowering = ExactRegionLowering(region, declarations, pc_shift, entries)
     else:
         lowering = RegionLowering(region, declarations, pc_shift, entries, parallel)
+    lowering.notices_stores = notices_stores
     return finish_module([lowering.text()], declarations)
 
 
@@ -448,7 +471,10 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     if "op_opt" in wanted:
         listings["op_opt"] = _print(region)
     pcs = [block.pc for block in blocks[:entries]]
-    text = region_text(region, frontend.pc_shift, pcs, request["exact"], request["parallel"])
+    text = region_text(
+        region, frontend.pc_shift, pcs, request["exact"], request["parallel"],
+        frontend.notices_stores,
+    )  # fmt: skip
     if "llvm" in wanted:
         listings["llvm"] = text
     made = compile_module(text, Options(passes=PASSES), Listing(assembly="out_asm" in wanted))

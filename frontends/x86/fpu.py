@@ -129,12 +129,6 @@ class Taken:
         """What the instruction gives: the indefinite NaN after a stack fault."""
         return self.c.select(self.full, value, INDEFINITE)
 
-    def code(self, name: str, value: Value) -> Value:
-        """What a condition code becomes: after a stack fault C1 and C2 are 0, others are kept."""
-        if name in ("c1", "c2"):
-            return self.full & value
-        return self.c.select(self.full, value, self.c.get(self.c.slots[f"fpu_{name}"]))
-
 
 def take(c: X86, *numbers: Field) -> Taken:
     """Read ST(i) for each of the numbers."""

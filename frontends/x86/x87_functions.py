@@ -66,11 +66,19 @@ def fscale(c: X86) -> None:
 
 
 def remainder(c: X86, name: str) -> None:
-    """ST(0) <- remainder of ST(0) / ST(1); C2 if it is not finished, else the quotient's bits"""
+    """ST(0) <- remainder of ST(0) / ST(1); C2 if it is not finished, else the quotient's bits
+
+    What is no number leaves C0 and C3 alone.
+    """
     fpu.begin(c)
     taken = fpu.take(c, 0, 1)
     result = fpu.function(c, name, *taken)
-    codes = {name: taken.code(name, code) for name, code in fpu.codes_of(c, result).items()}
+    codes = fpu.codes_of(c, result)
+    is_number = ~result.funo(result)
+    for code in ("c1", "c2"):
+        codes[code] = codes[code] & is_number
+    for code in ("c0", "c3"):
+        codes[code] = c.select(is_number, codes[code], c.get(c.slots[f"fpu_{code}"]))
     with fpu.commit(c):
         fpu.set_codes(c, **codes)
         fpu.write(c, 0, taken.result(result))
@@ -95,7 +103,7 @@ def angle(c: X86, name: str, pushes: bool = False) -> tuple[Value, Value, fpu.Ta
     taken = fpu.take_with_room(c, 0) if pushes else fpu.take(c, 0)
     result = fpu.function(c, name, *taken)
     outside = fpu.codes_of(c, result)["c2"]
-    fpu.set_codes(c, c2=taken.code("c2", outside))
+    fpu.set_codes(c, c2=outside)
     return taken.result(result), outside, taken
 
 

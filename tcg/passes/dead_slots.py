@@ -24,7 +24,7 @@ from tcg.ir import Block, Function, Value, is_local
 from tcg.ops import Op
 from tcg.passes.graph import reverse_postorder, successors
 from tcg.state import File, Slot
-from tcg.types import I1
+from tcg.types import F80, I1
 
 ACCESSES = frozenset({ops.LOAD, ops.STORE, ops.CAS, ops.RMW})
 _INDEXED = frozenset({ops.GETX, ops.GETF})
@@ -142,6 +142,11 @@ class _Bits:
         return bits
 
 
+def _raises_f80(inst: Value) -> bool:
+    """An operation on f80 is done for its sticky flags, which no function may look at for long."""
+    return inst.type is F80 and inst.op in ops.RAISING_FLAGS
+
+
 def _sweep(block: Block, live: int, bits: _Bits, used: set[Value], exact: bool) -> int:
     """Drop what is dead in the block; gives the slots live at its start.  Hot: per operation."""
     get, put = ops.GET, ops.PUT
@@ -155,7 +160,7 @@ def _sweep(block: Block, live: int, bits: _Bits, used: set[Value], exact: bool) 
                 continue
             live &= ~bit
         elif not op.effects or (op is ops.CALL and inst.imm.pure):
-            if inst not in used and op not in sticky:
+            if inst not in used and op not in sticky and not _raises_f80(inst):
                 continue
             if op is get:
                 live |= bit_of.get(inst.imm, 0)

@@ -107,11 +107,12 @@ def on_host(code: bytes, fpu: Fpu, memory: bytes) -> Outcome:
 
 
 class Machine:
-    """One of our engines in 64-bit mode."""
+    """One of our engines, in 32-bit or 64-bit mode."""
 
-    def __init__(self, engine: str) -> None:
-        self._ours = ENGINES[engine](64)
-        self._place = PLACES[64]
+    def __init__(self, engine: str, mode: int) -> None:
+        self._ours = ENGINES[engine](mode)
+        self._place = PLACES[mode]
+        self._stop = b"\x0f\x05" if mode == 64 else b"\xcd\x80"
         self._known: dict[bytes, int] = {}
 
     def _address(self, code: bytes) -> int:
@@ -119,7 +120,7 @@ class Machine:
         pc = self._known.get(code)
         if pc is None:
             pc = self._known[code] = self._place.code + 0x1000 + 64 * len(self._known)
-            self._ours.memory.write(pc, code + b"\x0f\x05")
+            self._ours.memory.write(pc, code + self._stop)
             self._ours.engine.invalidate(pc, pc + 64)
         return pc
 
@@ -200,3 +201,58 @@ def random_memory(random: Random) -> bytes:
         struct.pack("<q", random.randrange(-1000, 1000)),
     ))  # fmt: skip
     return start.ljust(16, b"\0") + random.randbytes(WINDOW - 16)
+
+
+# -- sequences -------------------------------------------------------------------------------------
+
+# fmt: off
+ON_MEMORY = (
+    ("d9", 0, 1), ("dd", 0, 1), ("db", 0, 1), ("df", 5, 1), ("db", 5, 1),       # fld fild
+    ("d9", 3, -1), ("dd", 3, -1), ("db", 3, -1), ("df", 7, -1), ("db", 7, -1),  # fstp fistp
+    ("d9", 2, 0), ("dd", 2, 0), ("db", 2, 0),                                   # fst fist
+    *(("d8", n, -(n == 3)) for n in range(8)), *(("dc", n, -(n == 3)) for n in range(8)),
+    *(("da", n, -(n == 3)) for n in range(8)),
+)
+"""Opcode, ModRM.reg, how the depth changes."""
+ALONE = (
+    ("d9e8", 0, 1), ("d9ee", 0, 1), ("d9eb", 0, 1),                             # fld1 fldz fldpi
+    ("d9e0", 1, 0), ("d9e1", 1, 0), ("d9fa", 1, 0), ("d9fc", 1, 0), ("d9e5", 0, 0), ("d9e4", 1, 0),
+    ("d9fd", 2, 0), ("d9f8", 2, 0), ("d9f1", 2, -1), ("dae9", 2, -2), ("ded9", 2, -2),
+    ("d9f7", 8, 0), ("d9f6", 8, 0), ("dfe0", 0, 0), ("9b", 0, 0), ("d9d0", 0, 0), ("dbe2", 0, 0),
+)
+"""Code, the depth that is needed, how it changes."""
+WITH_REGISTER = (
+    ("d8", 0xC0, 0), ("d8", 0xC8, 0), ("d8", 0xE0, 0), ("d8", 0xF8, 0), ("dc", 0xC0, 0),
+    ("dc", 0xE8, 0), ("dc", 0xF0, 0), ("de", 0xC0, -1), ("de", 0xC8, -1), ("de", 0xE8, -1),
+    ("de", 0xE0, -1), ("de", 0xF8, -1), ("d9", 0xC0, 1), ("d9", 0xC8, 0), ("d9", 0xC8, 0),
+    ("d8", 0xD0, 0), ("d8", 0xD8, -1), ("dd", 0xD0, 0), ("dd", 0xD8, -1), ("dd", 0xE0, 0),
+    ("db", 0xE8, 0), ("df", 0xE8, -1), ("da", 0xC0, 0), ("db", 0xC8, 0),
+)
+"""Opcode, second byte for ST(0), how the depth changes."""
+# fmt: on
+
+
+def random_sequence(random: Random, depth: int, length: int) -> bytes:
+    """Instructions that keep between an empty and a full stack, with an exception now and then."""
+    code = b""
+    while length:
+        careless = random.random() < 0.01
+        match random.randrange(3):
+            case 0:
+                opcode, reg, change = random.choice(ON_MEMORY)
+                needs = 0 if change == 1 else 1
+                made = bytes.fromhex(opcode) + bytes((0x42 | reg << 3, random.randrange(8) * 16))
+            case 1:
+                opcode, needs, change = random.choice(ALONE)
+                made = bytes.fromhex(opcode)
+            case _:
+                opcode, second, change = random.choice(WITH_REGISTER)
+                i = random.randrange(max(depth, 1))
+                needs = i + 1
+                made = bytes.fromhex(opcode) + bytes((second + i,))
+        if not careless and (depth < needs or depth + change > 8):
+            continue
+        depth = max(0, min(8, depth + change))
+        code += made
+        length -= 1
+    return code

@@ -46,6 +46,7 @@ def int1(c: X86) -> None:
 
 
 @insn("ud0", "ud1", "ud2")
+@ignores_operands
 def ud2(c: X86, *_operands: Value) -> None:
     """Raises #UD."""
     c.fault(GuestException.ILLEGAL)

@@ -61,7 +61,7 @@ class Memory(Protocol):
 
 
 def run_bulk(memory: Memory, bulk: Bulk, *operands: int) -> int:
-    """The reference meaning: element by element, and up to the first one that is not there."""
+    """The reference meaning: element by element; a search ends before one that is not there."""
     if bulk.kind == "copy_down":
         return _copy_down(memory, bulk.size, *operands)
     count = bulk.addresses
@@ -75,7 +75,8 @@ def run_bulk(memory: Memory, bulk: Bulk, *operands: int) -> int:
         ):
             done += bulk.size
     except GuestFault:
-        pass
+        if bulk.kind in ("copy", "fill"):
+            raise
     if bulk.kind == "copy_until":
         for at in range(0, done - done % bulk.step, bulk.size):
             _copy(memory, bulk.size, stops, operands[0] + at, operands[1] + at)

@@ -141,26 +141,36 @@ class HandlerLowering(Lowering):
         return self.temp("ptrtoint ptr %rec to i64")
 
     def lower_raise(self, inst: Value) -> None:
-        """The run loop knows the pc of a record; another one is an operand."""
+        """The run loop knows the pc of a record; any other is an operand."""
         code, pc = inst.imm
+        place = {"exit_rec": self._record_address()}
         if is_elsewhere(pc):
-            key = f"next:{pc.text}"
-            name = self.fields.get(key)
-            if name is None:
-                name = self.fields[key] = f"%f{len(self.fields)}"
-                self._load_operand(name, self.form.operand(key), "i64")
-            self.leave(Reason.EXCEPTION, exit_info=str(int(code)), exit_pc=name, exit_rec="0")
-            return
-        self.leave(Reason.EXCEPTION, exit_info=str(int(code)), exit_rec=self._record_address())
+            place = {"exit_rec": "0", "exit_pc": self._pc_operand(pc)}
+        self.leave(Reason.EXCEPTION, exit_info=str(int(code)), **place)
 
     def lower_ask(self, inst: Value) -> None:
         """The pc to go on at is an operand."""
         what, next_pc = inst.imm
-        text = str(next_pc)
-        if isinstance(next_pc, FieldExpr):
-            self._load_operand("%next", self.form.operand(f"next:{next_pc.text}"), "i64")
-            text = "%next"
+        text = self._pc_operand(next_pc) if isinstance(next_pc, FieldExpr) else str(next_pc)
         self.leave(Reason.ASK, exit_info=str(what), exit_pc=text)
+
+    def lower_poll(self, inst: Value) -> None:
+        """Leave if an event is pending, to start again with this record: its own address is the
+        only one that a handler can poll for.
+        """
+        event_label, go_label = self.fresh("event"), self.fresh("go")
+        self.line(f"br i1 {self._poll()}, label %{event_label}, label %{go_label}, !prof !6")
+        self.label(event_label)
+        self.leave(Reason.EVENT, exit_rec=self._record_address())
+        self.label(go_label)
+
+    def _pc_operand(self, pc: FieldExpr) -> str:
+        key = f"next:{pc.text}"
+        name = self.fields.get(key)
+        if name is None:
+            name = self.fields[key] = f"%f{len(self.fields)}"
+            self._load_operand(name, self.form.operand(key), "i64")
+        return name
 
     def lower_poll(self, inst: Value) -> None:
         """Leave if an event is pending, to start again with this record: its own address is the

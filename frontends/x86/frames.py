@@ -16,22 +16,25 @@ LEVELS = 32
 def enter(c: X86, size: Value, level: Value) -> None:
     """push rBP, then `level` frame pointers of the frames around; rBP <- the frame; make room
 
-    Nothing is written to registers before all stores are done.
+    Nothing is written to registers before all stores are done, and the stack has turned out to be
+    writable at its new end (#PF).
     """
     step = int(c.opsize)
     type_ = SIZES[step]
     nesting = int(c.imm2 % LEVELS)
     top, base = c.get_file(c.state.gpr, SP), c.get_file(c.state.gpr, BP)
     frame = top - step
+    last = frame - step * nesting
+    end = last - size.zext(c.word)
     c.store_le(frame, base.trunc(type_))
     for number in range(1, nesting):
         outer = c.load_le(type_, base - step * number)
         c.store_le(frame - step * number, outer)
-    last = frame - step * nesting
     if nesting:
         c.store_le(last, frame.trunc(type_))
+    c.store_le(end, c.load_le(c.byte, end))
     c.write_gpr(BP, step, frame.trunc(type_))
-    c.write_stack_pointer(last - size.zext(c.word))
+    c.write_stack_pointer(end)
 
 
 @insn

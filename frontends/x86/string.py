@@ -192,14 +192,17 @@ def movs(c: X86, *_operands: object) -> None:
 
 
 def _copy(string: Repetition, length: Value) -> None:
-    """Copy a chunk in DF's direction."""
+    """Copy a chunk in DF's direction.  Downwards, the first element is not the lowest one, and is
+    copied by itself, so that a fault is where it is.
+    """
     c = string.c
-    places = [string.lowest(operand, length) for operand in string.strings]
     backwards = string.backwards()
     with c.when(backwards, likely=False):
-        string.bulk("copy_down", *places, length)
+        places = [string.lowest(operand, length) for operand in string.strings]
+        string.store(string.load(SOURCE))
+        string.bulk("copy_down", *places, length - string.size)
     with c.when(~backwards, likely=True):
-        string.bulk("copy", *places, length)
+        string.bulk("copy", *string.addresses(), length)
 
 
 @insn
@@ -216,6 +219,8 @@ def stos(c: X86, *_operands: object) -> None:
         count = string.chunk()
         with c.when(count.ne(0), likely=True):
             length = string.scaled(count)
+            with c.when(string.backwards(), likely=False):
+                string.store(element)
             string.bulk("fill", string.lowest(DESTINATION, length), length, element)
         if string.size > 1:
             with c.when(count.eq(0), likely=False):

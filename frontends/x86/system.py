@@ -234,16 +234,14 @@ def lfence(c: X86) -> None:
     """Needs nothing: the host orders loads and stores as the guest's does"""
 
 
-# fmt: off
-CACHE_HINTS = (
-    "clflush", "clflushopt", "clwb", "prefetchw", "prefetchnta", "prefetcht0", "prefetcht1",
-    "prefetcht2",
-)
-# fmt: on
+@insn("clflush", "clflushopt", "clwb")
+def clflush(c: X86, address: Value) -> None:
+    """Caches are the host's; what is not there faults as if it were read"""
+    c.load_le(c.byte, address)
 
 
-@insn(*CACHE_HINTS)
-def clflush(c: X86, _: Value) -> None:
+@insn("prefetchw", "prefetchnta", "prefetcht0", "prefetcht1", "prefetcht2")
+def prefetch(c: X86, _: Value) -> None:
     """Caches are the host's"""
 
 

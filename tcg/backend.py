@@ -19,8 +19,13 @@ class Memory(Protocol):
     def fetch(self, address: int, length: int) -> bytes:
         """Code at `address`, at least a byte; raises GuestFault."""
 
-    def protect_code(self, address: int) -> None:
-        """Have writes to the page of `address` noticed from now on."""
+    def protect_code(self, address: int, stays_open: bool = False) -> None:
+        """Have writes to the page of `address` noticed from now on; those of the guest itself not
+        if it stays open.
+        """
+
+    def open_code(self, address: int) -> None:
+        """Have writes to the page of `address` noticed no more."""
 
     def may_change(self, address: int) -> bool:
         """Whether the guest may write to the page of `address`."""
@@ -40,6 +45,8 @@ class HandlerMaker(Protocol):
     """All host memory that `allocate` hands out."""
     base: int
     """The host address of `view[0]`."""
+    native: dict[str, int]
+    """Addresses of the runtime's functions."""
 
     def make_handlers(self, forms: Sequence[Form]) -> None:
         """Set the `address` of every form."""
@@ -53,8 +60,6 @@ class Backend(HandlerMaker, Protocol):
 
     frontend: str
     """The `place` of the frontend, with which regions are lifted."""
-    native: dict[str, int]
-    """Addresses of the runtime's functions."""
     enter: Callable[[int, int], int]
     """(env, record): run from `record` on until native code leaves; gives the Reason."""
     statistics: dict[str, Any]
@@ -103,8 +108,10 @@ class Backend(HandlerMaker, Protocol):
     def find_head(self, pc: int) -> int:
         """The address of the head of the block at `pc`; 0 if there is none."""
 
-    def set_links(self, where: int) -> None:
-        """Have branches come back always (0), or lead to heads (1), or to bodies (2)."""
+    def set_rules(self, where: int, notices: bool) -> None:
+        """Have branches come back always (0), or lead to heads (1), or to bodies (2); `notices`:
+        leave guest code before a store into code.
+        """
 
     def new_jump_cache(self) -> int:
         """Host address of an empty jump cache."""

@@ -14,11 +14,17 @@ from tcg.frontend import Frontend
 from tcg.heat import Heat
 from tcg.kept import KeptCode
 from tcg.reading import PAGE
-from tcg.state import Head, Record
+from tcg.state import Check, Head, Record
 from tcg.translator import Translator
 
 GARBAGE_BYTES = 32 << 20
 """Records that lie about unused before the world is stopped to give them back."""
+
+
+WRITES_TO_CHECK, WRITES_AGAIN = 24, 8
+"""Stores into a page of code before its blocks check themselves; and after a quiet time."""
+FIRST_PATIENCE, MOST_PATIENCE = 50_000, 1 << 30
+"""How often a block checks itself before its page is watched again."""
 
 
 class CodeCache:
@@ -52,7 +58,12 @@ class CodeCache:
         backend.set_cold(
             backend.native["h_count" if self.hot_entries else "h_body"], self.hot_entries
         )
-        backend.set_links(0 if not links else 1 if self.hot_entries else 2)
+        where = 0 if not links else 1 if self.hot_entries else 2
+        backend.set_rules(where, frontend.notices_stores)
+        if frontend.notices_stores:
+            hot.may_change = memory.may_change
+        self._writes: dict[int, int] = {}
+        self._patience: dict[int, int] = {}
         self.kept = KeptCode(backend, memory, table)
         self._dead_bodies: list[Translation] = []
         self._dead_bytes = 0
@@ -114,6 +125,42 @@ class CodeCache:
         self.hot.heat(block)
         return head if block.translation is None else block.translation.body
 
+    # -- stores into code that take effect at once ---------------------------------------------
+
+    def store(self, pc: int, record: int, address: int) -> int:
+        """A store at `pc` is about to change code: give the record to go on with, which does it.
+
+        A page that sees many such stores has code and data on it, or code that changes itself all
+        the time: its blocks check themselves from then on, and it stays open.
+        """
+        page = address // PAGE
+        self.memory.open_code(address)
+        self.invalidate(page * PAGE, (page + 1) * PAGE)
+        self._writes[page] = writes = self._writes.get(page, 0) + 1
+        if writes == WRITES_TO_CHECK:
+            self.translator.checked[page] = self._patience.setdefault(page, FIRST_PATIENCE)
+        if record and page not in (pc // PAGE, (pc + self.frontend.max_size - 1) // PAGE):
+            return record
+        alone = self.translator.translate_alone(pc)
+        self.table.enter(alone.body, alone)
+        return alone.body
+
+    def recheck(self, pc: int, record: int) -> int:
+        """A block's code is not what it was, or it was checked for long: give the way on."""
+        size = self.backend.read_word(record + Check.SIZE)
+        code = self.backend.read_pointer(record + Check.CODE)
+        page = pc // PAGE
+        if self.memory.fetch(pc, size) != self.backend.read_records(code, size):
+            self.invalidate(pc, pc + 1)
+        else:
+            # Maybe nobody writes there any more; if somebody does, we shall try again later.
+            self.translator.checked.pop(page, None)
+            self._patience[page] = min(self._patience.get(page, 1) * 4, MOST_PATIENCE)
+            self._writes[page] = WRITES_TO_CHECK - WRITES_AGAIN
+            self.memory.open_code(pc)
+            self.invalidate(page * PAGE, (page + 1) * PAGE)
+        return self.enter(pc)
+
     # -- invalidation ----------------------------------------------------------------------
 
     def invalidate(self, start: int, end: int) -> None:
@@ -122,10 +169,12 @@ class CodeCache:
         for block in list(self.table.overlapping(start, end)):
             self._drop(block)
 
-    def drop_written(self) -> None:
-        """Invalidate what was translated from pages that were written since."""
-        for page in self.memory.take_dirty():
+    def drop_written(self) -> bool:
+        """Invalidate what was translated from pages that were written since, if there are any."""
+        pages = self.memory.take_dirty()
+        for page in pages:
             self.invalidate(page, page + PAGE)
+        return bool(pages)
 
     def drop_all(self) -> None:
         """Another program takes this one's place."""

@@ -21,7 +21,7 @@ from tcg.forms import Forms
 from tcg.frontend import Frontend
 from tcg.heat import Heat
 from tcg.log import Log
-from tcg.state import HEADER, Reason
+from tcg.state import EXACT, HEADER, Reason
 from tcg.types import Type
 from tcg.world import World
 
@@ -133,6 +133,8 @@ class Engine:
             Reason.UNTRANSLATED: self._untranslated,
             Reason.LOOKUP: self._look_up,
             Reason.HOT: self._hot,
+            Reason.CODE_WRITE: self._store,
+            Reason.STALE: self._recheck,
         }
 
     # -- CPUs ------------------------------------------------------------------------------
@@ -197,16 +199,24 @@ class Engine:
                 cpu.pc = self._pc_of(record)
             return Exit("exception", cpu.pc, cpu.header("exit_info"))
         assert reason == Reason.FAULT, f"native code left for reason {reason}"
-        record = cpu.header("current_rec")
-        cpu.pc = self._pc_of(record) if record else cpu.header("current_pc")
+        cpu.pc, _ = self._access(cpu)
         return Exit(
             "fault", cpu.pc, cpu.header("fault_code"), cpu.header("fault_address") & self._reach,
             bool(cpu.header("fault_write")), cpu.header("fault_signal"),
         )  # fmt: skip
 
+    def _access(self, cpu: Cpu) -> tuple[int, int]:
+        """The pc of the memory access that faulted, and its record if it is cold code's."""
+        record = cpu.header("current_rec")
+        if record <= EXACT:
+            return cpu.header("current_pc"), 0
+        return self._pc_of(record), record
+
     def _stay_before(self, cpu: Cpu, reason: int) -> None:
         """Have the guest go on at the block it was about to enter, which may have been written."""
-        if reason != Reason.LOOKUP:
+        if reason == Reason.CODE_WRITE:
+            cpu.pc = self._access(cpu)[0]
+        elif reason != Reason.LOOKUP:
             cpu.pc = self._pc_of(cpu.header("exit_rec"))
         cpu.set_header("exit_rec", 0)
 
@@ -216,7 +226,8 @@ class Engine:
             cpu.pc = self._pc_of(record)
         cpu.clear_event()
         with self.world.lock:
-            self.code.drop_written()
+            if self.code.drop_written() and self.frontend.notices_stores:
+                self._kick_others(cpu)
         return Exit("event", cpu.pc)
 
     def _pc_of(self, record: int) -> int:
@@ -239,6 +250,27 @@ class Engine:
 
     def _look_up(self, cpu: Cpu) -> int:
         return self._translated(cpu.pc)
+
+    def _store(self, cpu: Cpu) -> int:
+        cpu.pc, record = self._access(cpu)
+        with self.world.lock:
+            way_on = self.code.store(
+                cpu.pc, record, cpu.header("fault_address") & self._reach
+            )
+            self._kick_others(cpu)
+        return way_on
+
+    def _kick_others(self, cpu: Cpu) -> None:
+        """Have other CPUs leave the blocks they are in, which may be gone."""
+        for other in self.world.cpus:
+            if other is not cpu:
+                other.kick()
+
+    def _recheck(self, cpu: Cpu) -> int:
+        record = cpu.header("exit_rec")
+        cpu.pc = self._pc_of(record)
+        with self.world.lock:
+            return self.code.recheck(cpu.pc, record)
 
     def _hot(self, cpu: Cpu) -> int:
         with self.world.lock:

@@ -46,7 +46,8 @@ class Form:
     `link` is the expression of the static target that the record's link leads to.  `ends`: no
     instruction of this form is followed by another one in its block; `falls`: the guest may go on
     behind it; `calls`: it will come back there; `notes_target`: the link tells where its computed
-    jump went last.  `functions` are the field functions its expressions call, as `module:name`;
+    jump went last; `stores`: it writes to guest memory.  `functions` are the field functions its
+    expressions call, as `module:name`;
     `path` are the decisions that lead here.
     """
 
@@ -60,6 +61,7 @@ class Form:
     falls: bool
     calls: bool
     notes_target: bool
+    stores: bool
     functions: dict[str, str]
     path: tuple[tuple[str, int], ...] = ()
     function: Function | None = None
@@ -72,7 +74,7 @@ class Form:
         operands = tuple((o.key, o.offset, o.size, o.expression) for o in self.operands)
         return (
             self.symbol, self.row, self.names, operands, self.size, self.link, self.ends,
-            self.falls, self.calls, self.notes_target, self.functions, self.path,
+            self.falls, self.calls, self.notes_target, self.stores, self.functions, self.path,
         )  # fmt: skip
 
     def operand(self, key: str) -> Operand:
@@ -82,10 +84,12 @@ class Form:
 
 def load_form(data: Sequence[Any]) -> Form:
     """A form from what `dump` gave; raises ValueError or TypeError if it is something else."""
-    symbol, row, names, operands, size, link, ends, falls, calls, notes, functions, path = data
+    (
+        symbol, row, names, operands, size, link, ends, falls, calls, notes, stores, functions, path,
+    ) = data  # fmt: skip
     return Form(
         symbol, row, tuple(names), tuple(Operand(*o) for o in operands), size, link, ends,
-        falls, calls, notes, functions, tuple((text, answer) for text, answer in path),
+        falls, calls, notes, stores, functions, tuple((text, answer) for text, answer in path),
     )  # fmt: skip
 
 
@@ -179,10 +183,11 @@ class _Collector:
         for key, (size, text) in sorted(self.wanted.items(), key=lambda item: -item[1][0]):
             at = -(-at // size) * size
             if at + size > limit:
-                at, limit = max(at, Record.SIZE), 2 * Record.SIZE
+                at = -(-max(at, Record.SIZE) // size) * size
+                limit = -(-(at + size) // Record.SIZE) * Record.SIZE
             placed.append(Operand(key, at, size, text))
             at += size
-        return tuple(placed), 2 * Record.SIZE if limit > Record.SIZE else Record.SIZE
+        return tuple(placed), max(limit, Record.SIZE)
 
 
 def lift_form(frontend: Frontend, row: int, answers: dict[str, int]) -> Form | NeedDecision:
@@ -217,9 +222,10 @@ def finish_form(
     leaves = any(i.op in _LEAVING for i in function.insts())
     calls = any(_is_call(i) for i in function.insts())
     notes = collector.jumps and collector.link is None
+    stores = any(i.op in _STORING for i in function.insts())
     return Form(
         function.name, row, names, operands, size, collector.link, leaves, falls, calls,
-        notes, functions, function=function,
+        notes, stores, functions, function=function,
     )  # fmt: skip
 
 
@@ -230,6 +236,7 @@ def _is_call(inst: Value) -> bool:
 
 
 _LEAVING = (ops.GOTO, ops.JUMP, ops.ASK)
+_STORING = (ops.STORE, ops.CAS, ops.RMW, ops.BULK)
 
 
 def _symbol(frontend: Frontend, row: int, answers: dict[str, int]) -> str:

@@ -49,7 +49,8 @@ class Frontend(Protocol):
     """A guest ISA.
 
     `place`: `module:class`, by which another process makes one; `pc_shift`: low pc bits that are
-    always zero; `max_size`: longest instruction in bytes.
+    always zero; `max_size`: longest instruction in bytes; `notices_stores`: a store into code takes
+    effect at the next instruction, without being told.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Frontend(Protocol):
     address_type: Type
     pc_shift: int
     max_size: int
+    notices_stores: bool
     rotating: Rotating | None
     """A register file that is used as a stack."""
 

@@ -37,6 +37,7 @@ class Plan:
     entries: tuple[Block, ...]
     members: tuple[Block, ...]
     translations: tuple[Translation, ...]
+    exact: bool
 
     @property
     def is_current(self) -> bool:
@@ -68,6 +69,8 @@ class Heat:
         self.translate: Callable[[int], Block]
         self.known: Callable[[int], Block | None]
         self.head_at: Callable[[int], int]
+        self.may_change: Callable[[int], bool] = lambda _: False
+        """Whether the guest may write to a page, and notices that at once."""
         self._epoch = 0
         self._regions: dict[Region, None] = {}
         self._dead: list[Any] = []
@@ -105,7 +108,12 @@ class Heat:
     def _plan(self, entries: Sequence[Block], members: Sequence[Block]) -> Plan:
         first = tuple(dict.fromkeys(entries))[:REGION_ENTRIES]
         ordered = tuple(dict.fromkeys((*first, *members)))
-        return Plan(first, ordered, tuple(_translation(block) for block in ordered))
+        translations = tuple(_translation(block) for block in ordered)
+        return Plan(first, ordered, translations, self._is_exact(ordered[0]))
+
+    def _is_exact(self, block: Block) -> bool:
+        """Whether a region of this block must be exact: a store of its own may change it."""
+        return self.exact or self.may_change(block.pc)
 
     # -- growing ---------------------------------------------------------------------------
 
@@ -113,9 +121,12 @@ class Heat:
         """Breadth first along successors that have been executed, up to a limit."""
         members, seen = [head], {head}
         count = _translation(head).instructions
+        may_change = self.may_change(head.pc)
         for block in members:
             for other in self._neighbours(_translation(block)):
                 if other in seen or len(members) >= REGION_BLOCKS:
+                    continue
+                if self.may_change(other.pc) != may_change:
                     continue
                 size = _translation(other).instructions
                 if count + size <= REGION_INSTRUCTIONS:
@@ -150,14 +161,16 @@ class Heat:
 
     # -- asking ----------------------------------------------------------------------------
 
-    def _mode(self) -> dict[str, Any]:
-        return {"exact": self.exact, "parallel": self.parallel}
+    def _mode(self, exact: bool) -> dict[str, Any]:
+        return {"exact": exact, "parallel": self.parallel}
 
     def _reuse(self, head: Block) -> bool:
         """Install what an earlier run compiled for this head, if the guest's code is the same."""
         if self.listings:
             return False
-        found = self.backend.known_region(self._mode(), head.pc, _code(head))
+        found = self.backend.known_region(
+            self._mode(self._is_exact(head)), head.pc, _code(head)
+        )
         if found is None:
             return False
         try:
@@ -167,7 +180,9 @@ class Heat:
         if any(_code(b) != code for b, (_, code, _) in zip(members, found["blocks"], strict=True)):
             return False
         plan = self._plan(members[: found["entries"]], members)
-        if plan.members != tuple(members):
+        if plan.members != tuple(members) or any(
+            self._is_exact(block) != plan.exact for block in members
+        ):
             return False
         self._note(plan, "found")
         self._install(plan, found["compiled"])
@@ -180,7 +195,7 @@ class Heat:
         self._note(plan, "asked for")
         epoch = self._epoch
         request = {
-            **self._mode(),
+            **self._mode(plan.exact),
             "blocks": [
                 (block.pc, _code(block), self._jump_target(_translation(block)))
                 for block in plan.members

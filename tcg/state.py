@@ -120,6 +120,9 @@ class Reason(IntEnum):
     NONE = 0
     UNTRANSLATED = 1
     """A head without a body was entered: exit_rec is the head."""
+    CODE_WRITE = 2
+    """A store was about to change code, and the guest notices at once (Frontend.notices_stores):
+    fault_address; current_rec or current_pc tell which store.  It has not been done."""
     LOOKUP = 3
     """A branch leads to a place that has no head yet: exit_pc is its target."""
     HOT = 4
@@ -132,6 +135,8 @@ class Reason(IntEnum):
     """The guest raised an exception: exit_info says which, exit_pc where."""
     FAULT = 8
     """A memory access faulted: fault_address, fault_write; exit_rec or exit_pc tell where."""
+    STALE = 9
+    """A checking record found its code changed, or has checked long enough: exit_rec is it."""
 
 
 HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
@@ -167,14 +172,18 @@ HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("write_retries", I64),
 )
 """The fields at the start of every env.  `current_rec`: the record whose memory access runs
-(handlers), zero while a region runs; `current_pc`: the guest pc of the access that runs in a region
-compiled in exact mode.  `mxcsr` is the guest's FP environment while the guest does not run.
+(handlers), zero while a region runs, EXACT while one in exact mode does; `current_pc`: the guest
+pc of the access that runs in a region compiled in exact mode.
+`mxcsr` is the guest's FP environment while the guest does not run.
 `x87_control`: the control word under which guest code runs, all exceptions masked; `x87_status`:
 the sticky flags of f80 operations, less those that the host's register has.
 `page_flags`, `page_access`: host addresses of tables with a byte a page, what the engine notes and
 what the guest may do (PROT_*).  `host_stack`: where leaving guest code goes back to.
 """
 
+
+EXACT = 1
+"""What `current_rec` holds while a region in exact mode runs."""
 
 _HEADER_LAYOUT = StateLayout(HEADER_FIELDS)
 HEADER: dict[str, Slot] = _HEADER_LAYOUT.slots
@@ -202,6 +211,15 @@ class Record:
     OPERANDS = 8
     OPERANDS_END = 24
     LINK = 24
+
+
+class Check:
+    """Offsets in the record that checks a block's code before the block runs (`h_check`)."""
+
+    PC = 8
+    CODE = 16
+    SIZE = 24
+    PATIENCE = 28
 
 
 def unset_link(pc: int) -> int:

@@ -14,11 +14,12 @@ from tcg.fields import Decisions
 from tcg.forms import Form, Forms, compile_expression, finish_form, make_filler
 from tcg.frontend import Frontend, GuestException
 from tcg.ir import Function
-from tcg.reading import CodeReader
+from tcg.reading import PAGE, CodeReader
 from tcg.state import Record, unset_link
 from tcg.types import VOID
 
 _LINK = Struct("<Q")
+_CHECK = Struct("<QQQII")
 MAX_BLOCK_INSTRUCTIONS = 64
 LOOK_AHEAD_BLOCKS = 400
 """How far to look for more forms when some handler must be made anyway: one batch of many costs
@@ -60,13 +61,16 @@ class Translator:
         self.maker = maker
         self.limit = MAX_BLOCK_INSTRUCTIONS
         self.on_translated: Callable[[int, bytes], None] | None = None
+        self.checked: dict[int, int] = {}
+        """Pages whose blocks check themselves, and how often they do so before they come back."""
         self.goto_form = _goto_form(frontend)
         self.illegal_form = _illegal_form(frontend)
 
     def translate(self, pc: int) -> Translation:
         """Translate the block at `pc`, whose pages are watched from now on; raises GuestFault."""
-        code = CodeReader(self.frontend, self.memory.fetch, pc, self.memory.protect_code)
-        decoded = self._decode(code)
+        code = CodeReader(self.frontend, self.memory.fetch, pc, self._watch)
+        patience = self.checked.get(pc // PAGE) or self.checked.get((pc + code.page_size) // PAGE)
+        decoded = self._decode(code, ends_at_store=patience is not None)
         steps = decoded.steps
         if decoded.is_open:
             following = pc + decoded.size
@@ -77,9 +81,25 @@ class Translator:
             self.maker.make_handlers(list(missing.values()))
         if self.on_translated is not None:
             self.on_translated(pc, code.bytes[: decoded.size])
-        return self._write(pc, code.bytes[: decoded.size], decoded)
+        return self._write(pc, code.bytes[: decoded.size], decoded, patience)
 
-    def _decode(self, code: CodeReader) -> Decoded:
+    def translate_alone(self, pc: int) -> Translation:
+        """Translate just the instruction at `pc`, and watch nothing; raises GuestFault."""
+        limit, self.limit = self.limit, 1
+        try:
+            code = CodeReader(self.frontend, self.memory.fetch, pc)
+            decoded = self._decode(code)
+        finally:
+            self.limit = limit
+        if decoded.is_open:
+            decoded.steps.append(Step(pc, self.goto_form, (pc + decoded.size,)))
+        self.maker.make_handlers(list(_missing(decoded.steps).values()))
+        return self._write(pc, code.bytes[: decoded.size], decoded, None)
+
+    def _watch(self, address: int) -> None:
+        self.memory.protect_code(address, address // PAGE in self.checked)
+
+    def _decode(self, code: CodeReader, ends_at_store: bool = False) -> Decoded:
         """The instructions up to one that ends the block, the limit, or the end of the page.
 
         Raises GuestFault where the first one cannot be fetched.
@@ -103,7 +123,7 @@ class Translator:
             form = self.forms.find(one, pc + at)
             decoded.steps.append(Step(pc + at, form, one.fields))
             at += one.size
-            if form.ends or not form.falls:
+            if form.ends or not form.falls or (ends_at_store and form.stores):
                 decoded.is_open = form.falls
                 break
         decoded.size = at
@@ -124,13 +144,24 @@ class Translator:
             if len(seen) < LOOK_AHEAD_BLOCKS:
                 waiting += fresh
 
-    def _write(self, pc: int, code: bytes, decoded: Decoded) -> Translation:
+    def _write(
+        self, pc: int, code: bytes, decoded: Decoded, patience: int | None
+    ) -> Translation:
+        """Write the records; with some patience, a check of the block's code comes first."""
         steps = decoded.steps
         size = sum(step.form.size for step in steps)
+        if patience is not None:
+            size += Record.SIZE + -(-len(code) // Record.SIZE) * Record.SIZE
         body = self.maker.allocate(size)
         view, start = self.maker.view, body - self.maker.base
         offsets, pcs, successors, links = [], [], [], []
         at = 0
+        if patience is not None:
+            decoded.barrier = 0
+            offsets.append(0)
+            pcs.append(pc)
+            at = Record.SIZE
+            self._write_check(body, size, pc, code, patience)
         for step in steps:
             form = step.form
             _filler(form)(view, start + at, form.address, *step.fields, step.pc)
@@ -152,6 +183,16 @@ class Translator:
             body, size, code, offsets, pcs, successors, decoded.barrier, len(steps), returns_to,
             body + offsets[last] if notes else None, links,
         )  # fmt: skip
+
+
+    def _write_check(self, body: int, size: int, pc: int, code: bytes, patience: int) -> None:
+        """The record that checks the block's code; what it should be lies behind all records."""
+        view, start = self.maker.view, body - self.maker.base
+        kept = -(-len(code) // Record.SIZE) * Record.SIZE
+        _CHECK.pack_into(
+            view, start, self.maker.native["h_check"], pc, body + size - kept, len(code), patience
+        )
+        view[start + size - kept : start + size - kept + len(code)] = code
 
 
 def _missing(steps: Sequence[Step]) -> dict[str, Form]:

@@ -270,8 +270,8 @@ class GuestMemory(GuestPages):
         covered = self.areas.covered_until(start, end)
         for area in self.areas.overlapping(start, covered):
             changed = area.with_prot(prot)
-            if not prot & PROT_EXEC:
-                self.drop_code(area.start, area.end)
+            if not prot & PROT_EXEC or prot & ~area.prot & PROT_WRITE:
+                self.drop_code(area.start, area.end)  # how it is translated depends on both
             self.protect_host(area.start, area.end, prot)
             self.areas.carve(area.start, area.end)
             self._insert(changed)

@@ -361,9 +361,10 @@ class GuestPages:
 
     # -- pages with translated code --------------------------------------------------------
 
-    def protect_code(self, address: int) -> None:
+    def protect_code(self, address: int, stays_open: bool = False) -> None:
         """Watch the page of `address` for writes, as code is being translated from it.
 
+        One that stays open may be written by the guest itself; all others are reported.
         Call this before `fetch`, and for read-only pages too: they may be mapped over.
         """
         page = address >> PAGE_BITS
@@ -374,8 +375,15 @@ class GuestPages:
             if not flags:
                 self._flags[page] = CODE
                 self._code_pages.add(page)
-            if self._access[page] & PROT_WRITE:
+            if self._access[page] & PROT_WRITE and not stays_open:
                 self.host.protect(self.base + (page << PAGE_BITS), PAGE, PROT_READ)
+
+    def open_code(self, address: int) -> None:
+        """Watch the page of `address` no more; whoever says so drops its code himself."""
+        page = address >> PAGE_BITS
+        with self.lock:
+            if self._flags[page]:
+                self._unwatch(page)
 
     def may_change(self, address: int) -> bool:
         """Whether the guest may write to the page of `address`."""

@@ -156,9 +156,11 @@ class LlvmBackend:
         """The address of the head of the block at `pc`; 0 if there is none."""
         return self.runtime.find_head(pc)
 
-    def set_links(self, where: int) -> None:
-        """Have branches come back always (0), or lead to heads (1), or to bodies (2)."""
-        self.runtime.set_links(where, self.pc_shift)
+    def set_rules(self, where: int, notices: bool) -> None:
+        """Have branches come back always (0), or lead to heads (1), or to bodies (2); `notices`:
+        leave guest code before a store into code.
+        """
+        self.runtime.set_rules(where, self.pc_shift, notices)
 
     def new_jump_cache(self) -> int:
         """Host address of an empty jump cache."""

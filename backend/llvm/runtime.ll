@@ -308,6 +308,47 @@ define internal tailcc void @leave_to(ptr %env, i64 %pc, i32 %reason) nounwind {
   ret void
 }
 
+; The first record of a block in a page that is written to all the time: goes on if the code is what
+; the block was made from.  Its patience is how often it does so before somebody looks again.
+define tailcc void @h_check(ptr noalias %env, ptr %rec, ptr %base) nounwind {
+  %current.at = getelementptr i8, ptr %env, i64 {{current_rec}}
+  store volatile ptr %rec, ptr %current.at
+  %pc.at = getelementptr i8, ptr %rec, i64 {{Check.PC}}
+  %pc = load i64, ptr %pc.at
+  %wanted.at = getelementptr i8, ptr %rec, i64 {{Check.CODE}}
+  %wanted = load ptr, ptr %wanted.at
+  %size.at = getelementptr i8, ptr %rec, i64 {{Check.SIZE}}
+  %size = load i32, ptr %size.at
+  %patience.at = getelementptr i8, ptr %rec, i64 {{Check.PATIENCE}}
+  %patience = load i32, ptr %patience.at
+  %left = sub i32 %patience, 1
+  store i32 %left, ptr %patience.at
+  %is_over = icmp eq i32 %left, 0
+  %code = getelementptr i8, ptr %base, i64 %pc
+  br i1 %is_over, label %stale, label %loop
+loop:
+  %i = phi i32 [ 0, %0 ], [ %more, %same ]
+  %at = zext i32 %i to i64
+  %here = getelementptr i8, ptr %code, i64 %at
+  %there = getelementptr i8, ptr %wanted, i64 %at
+  %x = load volatile i8, ptr %here
+  %y = load i8, ptr %there
+  %is_same = icmp eq i8 %x, %y
+  br i1 %is_same, label %same, label %stale
+same:
+  %more = add i32 %i, 1
+  %goes_on = icmp ult i32 %more, %size
+  br i1 %goes_on, label %loop, label %on
+on:
+  %next = getelementptr i8, ptr %rec, i64 32
+  %handler = load ptr, ptr %next
+  musttail call tailcc void %handler(ptr %env, ptr %next, ptr %base)
+  ret void
+stale:
+  musttail call tailcc void @leave_at(ptr %env, ptr %rec, i32 {{Reason.STALE}})
+  ret void
+}
+
 ; ---- heads by guest pc -------------------------------------------------------------------------
 
 ; The table is { mask, heads... }, open addressing, never more than half full.  It only grows, and
@@ -318,6 +359,7 @@ define internal tailcc void @leave_to(ptr %env, i64 %pc, i32 %reason) nounwind {
 @rt_head_end  = hidden global ptr null    ; to here
 @rt_links     = hidden global i32 1       ; where links lead: 0 nowhere, 1 to heads, 2 to bodies
 @rt_pc_shift  = hidden global i32 0
+@rt_notices   = hidden global i32 0       ; whether stores into code take effect at once
 
 ; Where a pc is in the table, or would be.
 define internal ptr @head_entry(ptr %table, i64 %pc) nounwind {
@@ -594,8 +636,9 @@ look:
   %error = load i64, ptr %error.at
   %write.bit = and i64 %error, 2
   %is_write = icmp ne i64 %write.bit, 0
-  %passes = call i1 @is_code_write(ptr %env, i64 %guest, i1 %is_write, i32 %code)
-  br i1 %passes, label %done, label %real
+  %what = call i32 @is_code_write(ptr %env, i64 %guest, i1 %is_write, i32 %code)
+  switch i32 %what, label %real [ i32 1, label %done
+                                  i32 2, label %fault ]
 
 real:
   %in_guest.at = getelementptr i8, ptr %env, i64 {{in_guest}}
@@ -610,6 +653,7 @@ real:
   br i1 %is_ours, label %die, label %fault
 
 fault:
+  %why = phi i32 [ {{Reason.CODE_WRITE}}, %look ], [ {{Reason.FAULT}}, %real ]
   %fault.address.at = getelementptr i8, ptr %env, i64 {{fault_address}}
   store i64 %guest, ptr %fault.address.at
   %fault.code.at = getelementptr i8, ptr %env, i64 {{fault_code}}
@@ -624,7 +668,7 @@ fault:
   %host_pc.at = getelementptr i8, ptr %env, i64 {{host_pc}}
   store i64 %pc, ptr %host_pc.at
   %reason.at = getelementptr i8, ptr %env, i64 {{exit_reason}}
-  store i32 {{Reason.FAULT}}, ptr %reason.at
+  store i32 %why, ptr %reason.at
   ; The handler returns to rt_leave: unlike siglongjmp, this keeps MXCSR and the signal mask.
   store ptr @rt_leave, ptr %pc.at
   %stack.at = getelementptr i8, ptr %env, i64 {{host_stack}}
@@ -651,8 +695,9 @@ done:
   ret void
 }
 
-; Whether an access need only be tried again, as it hit a page that was protected for its code.
-define internal i1 @is_code_write(ptr %env, i64 %guest, i1 %is_write, i32 %code) nounwind {
+; What a fault is that may be a write to a page which was protected for its code: 0 not that, 1 the
+; access need only be tried again, 2 guest code must be left before it.
+define internal i32 @is_code_write(ptr %env, i64 %guest, i1 %is_write, i32 %code) nounwind {
   %limit.at = getelementptr i8, ptr %env, i64 {{guest_limit}}
   %limit = load i64, ptr %limit.at
   %inside = icmp ult i64 %guest, %limit
@@ -681,7 +726,23 @@ ours:
   %flags = load atomic i8, ptr %flags.byte seq_cst, align 1
   %is_watched = icmp ne i8 %flags, 0
   %retries.at = getelementptr i8, ptr %env, i64 {{write_retries}}
-  br i1 %is_watched, label %open, label %retry
+  br i1 %is_watched, label %watched, label %retry
+
+watched:
+  ; Where the state is exact, a guest that notices stores into its code leaves before the store.
+  %notices = load i32, ptr @rt_notices
+  %is_noticed = icmp ne i32 %notices, 0
+  %in.at = getelementptr i8, ptr %env, i64 {{in_guest}}
+  %in = load i32, ptr %in.at
+  %is_in = icmp ne i32 %in, 0
+  %record.at = getelementptr i8, ptr %env, i64 {{current_rec}}
+  %record = load i64, ptr %record.at
+  %is_exact = icmp ne i64 %record, 0
+  %both = and i1 %is_noticed, %is_in
+  %leaves = and i1 %both, %is_exact
+  br i1 %leaves, label %leave, label %open
+leave:
+  ret i32 2
 
 open:
   %base.at = getelementptr i8, ptr %env, i64 {{base}}
@@ -695,7 +756,8 @@ open:
   store atomic i32 1, ptr %event.at seq_cst, align 4
   store i64 0, ptr %retries.at
   %is_open = icmp eq i64 %status, 0
-  ret i1 %is_open
+  %opened = zext i1 %is_open to i32
+  ret i32 %opened
 
 retry:
   ; Another thread is opening the page: let it.  The count ends this should we be wrong.
@@ -707,11 +769,11 @@ retry:
   br i1 %patient, label %yes, label %give_up
 give_up:
   store i64 0, ptr %retries.at
-  ret i1 false
+  ret i32 0
 yes:
-  ret i1 true
+  ret i32 1
 no:
-  ret i1 false
+  ret i32 0
 }
 
 ; ---- a crash of our own ----------------------------------------------------------------------

@@ -25,7 +25,7 @@ MXCSR_DEFAULT = 0x1F80
 """All FP exceptions masked, none raised, round to nearest: what a CPU starts with."""
 
 EXPORTS = (
-    "h_untranslated", "h_count", "h_body", "h_goto", "h_follow", "h_lookup", "rt_empty_head",
+    "h_untranslated", "h_count", "h_body", "h_goto", "h_follow", "h_lookup", "h_check", "rt_empty_head",
     "rt_host_table",
 )  # fmt: skip
 """What compiled code, records and heads may refer to."""
@@ -166,9 +166,12 @@ class Runtime:
         self._poke("rt_head_next", room)
         self._poke("rt_head_end", room + count * Head.SIZE)
 
-    def set_links(self, where: int, pc_shift: int) -> None:
-        """Where branches lead: 0 nowhere, 1 to heads, 2 to bodies; the jump cache's shift."""
-        for name, value in (("rt_links", where), ("rt_pc_shift", pc_shift)):
+    def set_rules(self, where: int, pc_shift: int, notices: bool) -> None:
+        """Where branches lead: 0 nowhere, 1 to heads, 2 to bodies; the jump cache's shift; whether
+        the guest notices stores into its code at once.
+        """
+        rules = ("rt_links", where), ("rt_pc_shift", pc_shift), ("rt_notices", notices)
+        for name, value in rules:
             _HALF.pack_into(self._arena.view, self._code.exports[name] - self._arena.base, value)
 
     def set_main_env(self, env: int) -> None:

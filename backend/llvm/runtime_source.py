@@ -7,13 +7,14 @@ from importlib.resources import files
 
 from backend.llvm import runtime_layout
 from backend.llvm.compilation import compile_module
-from tcg.state import HEADER, JUMP_CACHE_BITS, Head, Reason, Record
+from tcg.state import HEADER, JUMP_CACHE_BITS, Check, Head, Reason, Record
 
 # fmt: off
 NUMBERS: dict[str, int] = {
     **{name: slot.offset for name, slot in HEADER.items()},
     **{f"Reason.{reason.name}": int(reason) for reason in Reason},
     **{f"Head.{name}": getattr(Head, name) for name in ("COUNTER", "BODY", "PC", "SIZE")},
+    **{f"Check.{name}": getattr(Check, name) for name in ("PC", "CODE", "SIZE", "PATIENCE")},
     "Record.LINK": Record.LINK,
     "JUMP_CACHE_MASK": (1 << JUMP_CACHE_BITS) - 1,
     **runtime_layout.NUMBERS,

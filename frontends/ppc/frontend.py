@@ -24,6 +24,7 @@ class PpcFrontend:
 
     pc_shift = 2
     max_size = 4
+    notices_stores = False
     rotating = None
 
     def __init__(self) -> None:

@@ -23,6 +23,7 @@ _HEAD = struct.Struct("<HHBxHQQII")
 _ENVIRONMENT = struct.Struct("<7I")
 """FCW, FSW, FTW, FIP, FCS and FOP, FDP, FDS; 16 bits of most count."""
 MXCSR_MASK = 0xFFFF
+_MXCSR_SHIFT, _MXCSR_MASKED = 7, 63 << 7
 
 _CODES = (("fpu_c0", C0), ("fpu_c1", C1), ("fpu_c2", C2), ("fpu_c3", C3), ("fpu_sf", 1 << 6))
 _MASKS = 63
@@ -82,6 +83,18 @@ def _set_stack(state: X86State, cpu: Cpu, image: bytes, stride: int) -> None:
         cpu.set(state.fpr.slots[top + i & 7], value)
 
 
+def read_mxcsr(state: X86State, cpu: Cpu) -> int:
+    """MXCSR; the host's has all exceptions masked, whatever the guest's says"""
+    masks = ~cpu.get(state.layout.slots["mxcsr_enabled"]) & _MASKS
+    return cpu.header("mxcsr") & ~_MXCSR_MASKED & MXCSR_MASK | masks << _MXCSR_SHIFT
+
+
+def write_mxcsr(state: X86State, cpu: Cpu, value: int) -> None:
+    """MXCSR <- value, without its reserved bits"""
+    cpu.set_header("mxcsr", value & MXCSR_MASK | _MXCSR_MASKED)
+    cpu.set(state.layout.slots["mxcsr_enabled"], ~value >> _MXCSR_SHIFT & _MASKS)
+
+
 # -- FXSAVE ----------------------------------------------------------------------------------------
 
 
@@ -89,7 +102,7 @@ def fxsave_image(state: X86State, cpu: Cpu) -> bytes:
     """The image that FXSAVE would store."""
     head = _HEAD.pack(
         read_control(state, cpu), read_status(state, cpu), cpu.get(state.layout.slots["fpu_full"]),
-        0, 0, 0, cpu.header("mxcsr"), MXCSR_MASK,
+        0, 0, 0, read_mxcsr(state, cpu), MXCSR_MASK,
     )  # fmt: skip
     floats = b"".join(value.to_bytes(16, "little") for value in stack(state, cpu))
     vectors = b"".join(cpu.get(slot).to_bytes(16, "little") for slot in state.xmm.slots)
@@ -103,7 +116,7 @@ def fxrstor_image(state: X86State, cpu: Cpu, image: bytes) -> None:
     write_status(state, cpu, status)
     cpu.set(state.layout.slots["fpu_full"], full)
     _set_stack(state, cpu, image[_ST_AT:], 16)
-    cpu.set_header("mxcsr", mxcsr & MXCSR_MASK)
+    write_mxcsr(state, cpu, mxcsr)
     for i, slot in enumerate(state.xmm.slots):
         at = _XMM_AT + 16 * i
         cpu.set(slot, int.from_bytes(image[at : at + 16], "little"))

@@ -8,7 +8,7 @@ from tcg.decode.intel import Table, cached
 
 # fmt: off
 FAMILIES = (
-    "base", "integer", "x87", "sse", "avx",
+    "base", "integer", "x87", "sse", "mmx", "avx",
 )
 # fmt: on
 """`<family>.decode` in this package."""

@@ -126,7 +126,9 @@ class X86Threads:
         try:
             self.segments.load(thread.cpu, number)
         except BadSelector:
-            selector = thread.cpu.get(self.state.selectors.slots[number])
+            slot = self.state.selectors.slots[number]
+            selector = thread.cpu.get(slot)
+            thread.cpu.set(slot, 0)  # What was there before is lost; the base is not.
             self.protection_fault(thread, selector & ~3)
 
     def on_int80(self, thread: Thread, _: int) -> None:

@@ -58,9 +58,10 @@ class Flag(IntFlag):
     NO_VVVV = 16  # VEX.vvvv must be 1111b
     LOW_REG = 32  # eight registers only: REX.R is ignored
     LOW_RM = 64  # ... and REX.B
+    VSIB = 128  # the index is a vector register, and not one of the other two
 
 
-LOCKABLE, REPEATS, HAS_MEMORY, LOW_BITS, NO_VVVV, LOW_REG, LOW_RM = map(int, Flag)
+LOCKABLE, REPEATS, HAS_MEMORY, LOW_BITS, NO_VVVV, LOW_REG, LOW_RM, VSIB = map(int, Flag)
 
 LONGEST = 15
 """Bytes: what is longer raises #GP (SDM vol. 2, 2.3.11)."""
@@ -134,8 +135,6 @@ class _Sibs(dict[int, tuple[int, int, int]]):
     def __missing__(self, key: int) -> tuple[int, int, int]:
         index = key >> 3 & 7 | key >> 6 & 8
         form = (key & 7 | key >> 5 & 8, self.none if index == 4 else index, key >> 6 & 3)
-        if index == 4:
-            form = (form[0], self.none, 0)
         self[key] = form
         return form
 
@@ -182,7 +181,7 @@ def make_decoder(mode: int, dispatch: Dispatch) -> Decode:  # noqa: C901
                         return None
                     rex, vvvv, i, (kind, payload) = read_vex(code, i, vex_maps)
                     if mode != 64:
-                        rex, vvvv = rex & 8, vvvv & 7
+                        rex &= 8
                     continue
                 opcode = code[i]
                 i += 1
@@ -257,11 +256,16 @@ def make_decoder(mode: int, dispatch: Dispatch) -> Decode:  # noqa: C901
             return None
         if follows == RIP:
             disp = disp + pc + length & MASKS[addrsize]
-        if flags:
+        if flags or vvvv:
             if flags & LOW_BITS:
                 rm = opcode & 7 | (rex & 1) << 3
             if flags & NO_VVVV and vvvv:
                 return None
+            vvvv &= none - 1
+            if flags & VSIB:
+                index = 4 if index == none else index
+                if reg in (index, vvvv) or index == vvvv:
+                    return None
             if flags & LOW_REG:
                 reg &= 7
             if flags & LOW_RM and rm > 7:

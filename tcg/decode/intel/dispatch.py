@@ -211,6 +211,8 @@ def flags_of(row: Candidate) -> int:
         flags |= d.LOW_BITS
     if row.encoding.vex and not letters & {"H", "B"}:
         flags |= d.NO_VVVV
+    if row.properties & {"vsibx", "vsiby"}:
+        flags |= d.VSIB
     if letters & {"P", "S"}:
         flags |= d.LOW_REG
     if letters & {"Q", "N"} or "STi" in row.operands:

@@ -42,6 +42,8 @@ PROPERTIES = {
     "segment": "a segment override means something, though no operand says so",
     "norexb":  "REX.B must not be set",
     "byaddr":  "the mnemonic goes by the address size",
+    "vsibx":   "the index of the address is an SSE register",
+    "vsiby":   "the index of the address is an AVX register",
 }
 IMMEDIATES = {
     ("Ib",): d.BYTE, ("sIb",): d.SIGNED_BYTE, ("Iw",): d.WORD, ("Iz",): d.OPERAND,
@@ -58,6 +60,8 @@ VEX_WORDS = {
 """The values of VEX.L for each way to write it."""
 
 PREFIX_BYTES = (0x0F, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3)
+SIB_FOLLOWS = 4
+"""The value of ModRM.rm that says so."""
 VEX_MAPS = {"0F": 1, "0F38": 2, "0F3A": 3}
 VEX_PREFIXES = {name.upper(): index for index, name in enumerate(PREFIX_NAMES)}
 VEX_WS = {"W0": (0,), "W1": (1,), "WIG": (0, 1)}
@@ -247,7 +251,8 @@ class _Reader:
         """Whether there is ModRM, what its mod may say, and what reg and rm may be."""
         if codes and codes[0].type == "DIGIT":
             digit = codes.pop(0)[1:]
-            return True, self._mods(), self._regs() if digit == "r" else 1 << int(digit), None
+            rm = SIB_FOLLOWS if self.properties & {"vsibx", "vsiby"} else None
+            return True, self._mods(), self._regs() if digit == "r" else 1 << int(digit), rm
         if codes and codes[0].type in ("BYTE", "PLUS"):
             byte, _, span = codes.pop(0).partition("+")
             modrm = int(byte, 16)
@@ -263,8 +268,10 @@ class _Reader:
         return False, 0, 0, None
 
     def _regs(self) -> int:
-        """The digits for /r: of segment registers there are six, and CS is not moved to."""
+        """The digits for /r: there are CR0, 2, 3, 4, 8, and six selectors; none moves to CS."""
         letters = [operand.letter for operand in self.operands]
+        if "C" in letters:
+            return 0x1D
         if "S" not in letters:
             return 0xFF
         return 0x3D if letters[0] == "S" else 0x3F

@@ -129,7 +129,11 @@ def _address(operand: Operand, shown: _Shown) -> str:
         return names[6 if operand.letter == "X" else 7]
     none = 16 if mode == 64 else 8
     parts = [names[f.base]] if f.base != none else []
-    if f.index != none:
+    if shown.row.properties & {"vsibx", "vsiby"}:
+        kind = "ymm" if "vsiby" in shown.row.properties else "xmm"
+        number_ = 4 if f.index == none else f.index
+        parts.append(f"{kind}{number_}" + (f"*{1 << f.scale}" if f.scale else ""))
+    elif f.index != none:
         parts.append(names[f.index] + (f"*{1 << f.scale}" if f.scale or not parts else ""))
     if not parts:
         return number(f.disp & (1 << 8 * f.addrsize) - 1)

@@ -262,9 +262,8 @@ def sysenter(c: X86) -> None:
 
 # fmt: off
 PRIVILEGED = (
-    "clts", "in", "ins", "invd", "invlpg", "lgdt", "lidt", "lldt", "lmsw", "ltr", "out",
-    "mov_Cy_Ry", "mov_Dy_Ry", "mov_Ry_Cy", "mov_Ry_Dy", "outs", "rdmsr", "rdpmc", "swapgs",
-    "sysexit", "sysret", "wbinvd", "wrmsr", "xsetbv",
+    "clts", "in", "ins", "invd", "invlpg", "lgdt", "lidt", "lldt", "lmsw", "ltr", "out", "outs",
+    "rdmsr", "rdpmc", "swapgs", "sysexit", "sysret", "wbinvd", "wrmsr", "xsetbv",
 )
 # fmt: on
 
@@ -273,3 +272,21 @@ PRIVILEGED = (
 def privileged(c: X86, *_operands: Operand) -> None:
     """Not for programs (#GP)"""
     c.fault(GuestException.PROTECTION)
+
+
+CONTROL_REGISTERS = (0, 2, 3, 4, 8)
+DEBUG_REGISTERS = 8
+
+
+@insn("mov_Cy_Ry", "mov_Ry_Cy")
+def move_control(c: X86, *_operands: Operand) -> None:
+    """Not for programs (#GP); one that is not there is not for anybody (#UD)"""
+    exists = int(c.reg) in CONTROL_REGISTERS
+    c.fault(GuestException.PROTECTION if exists else GuestException.ILLEGAL)
+
+
+@insn("mov_Dy_Ry", "mov_Ry_Dy")
+def move_debug(c: X86, *_operands: Operand) -> None:
+    """Not for programs (#GP); one that is not there is not for anybody (#UD)"""
+    exists = c.reg < DEBUG_REGISTERS
+    c.fault(GuestException.PROTECTION if exists else GuestException.ILLEGAL)

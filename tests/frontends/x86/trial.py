@@ -49,6 +49,7 @@ LEFT_OUT: Mapping[str, str] = {
     **dict.fromkeys(("in", "out", "ins", "outs", "cli", "sti", "hlt"), "is for the system"),
     **dict.fromkeys(("wrfsbase", "wrgsbase", "rdfsbase", "rdgsbase"), "is for text tests"),
     **dict.fromkeys(("xsave", "xrstor", "xsaveopt", "xsavec", "fxsave", "fxsave64"), "shows the last instruction's address"),
+    "int1": "is a fault in some virtual machines",
     "ud0": "does not decode alike everywhere",
     "prefetchw": "may be illegal",
 }

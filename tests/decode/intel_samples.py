@@ -30,6 +30,8 @@ def _sample(text: RowText, mode: int, chance: random.Random) -> bytes:
     tail = _tail(text, chance)
     if encoding.vex is not None:
         segment = bytes([chance.choice((0x64, 0x65))]) if chance.random() < 0.1 else b""
+        if mode == 16 and text.row.properties & {"vsibx", "vsiby"}:
+            segment += b"\x67"  # an address of 16 bits has no SIB
         return segment + _vex(text, mode, chance) + tail
     if encoding.prefix not in (None, NFX):
         head += MANDATORY[encoding.prefix or 0]

@@ -133,6 +133,7 @@ EXPLAINED: tuple[Explained, ...] = (
     (r"ad[co]x_.*",       lambda c: c.mode == 16, "unknown in 16-bit mode"),
     (r"fneni|fndisi|fnsetpm", _always, "other names for what does nothing any more"),
     (r"(fcom2|fcomp[35]|fxch[47]|fstp[89])_STi", _always, "undocumented, unknown to capstone"),
+    (r"vp?gather.*",    lambda c: c.mine.length == 0, "of three registers two are the same"),
     (r"vp?blendv.*",      lambda c: c.mode != 64, "bit 7 of is4 is ignored, as the host does"),
     (r".*",               _is_66_in_16_bit_code, "capstone takes 66 for an operand size"),
     (r"v(phsubd|packusdw|pinsr[bw]|pextr[bw]|pcmp[ei]str[im])_.*", _has_vex_w, "VEX.W is ignored"),

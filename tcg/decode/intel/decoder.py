@@ -264,7 +264,7 @@ def make_decoder(mode: int, dispatch: Dispatch) -> Decode:  # noqa: C901
             vvvv &= none - 1
             if flags & VSIB:
                 index = 4 if index == none else index
-                if reg in (index, vvvv) or index == vvvv:
+                if addrsize == 2 or reg in (index, vvvv) or index == vvvv:
                     return None
             if flags & LOW_REG:
                 reg &= 7

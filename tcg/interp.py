@@ -36,6 +36,9 @@ class InterpretedMemory(Protocol):
     def fetch(self, address: int, length: int) -> bytes:
         """Code at `address`, at least a byte."""
 
+    def may_change(self, address: int) -> bool:
+        """Whether the guest may write to the page of `address`."""
+
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes at a guest address."""
 
@@ -109,8 +112,11 @@ class Interpreter:
         function = Function("region", f"I_{pc:x}")
         b = self.frontend.new_builder(function)
         at = count = 0
+        limit = self.limit
+        if self.frontend.notices_stores and self.memory.may_change(pc):
+            limit = 1  # its own stores may change what follows
         while not b.block.is_closed:
-            decoded = self._decode(code, at) if count < self.limit else None
+            decoded = self._decode(code, at) if count < limit else None
             if decoded is None and not count:
                 b.insn(pc)
                 b.raise_(GuestException.ILLEGAL, pc)

@@ -21,6 +21,10 @@ class InterpretedMemory:
         self._memory.protect_code(address)
         return self._memory.fetch(address, length)
 
+    def may_change(self, address: int) -> bool:
+        """Whether the guest may write to the page of `address`."""
+        return self._memory.may_change(address)
+
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes at a guest address."""
         try:

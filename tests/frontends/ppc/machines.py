@@ -70,6 +70,9 @@ class FlatMemory:
         area, at = self._find(address, 1)
         return bytes(area[at : at + length])
 
+    def may_change(self, address: int) -> bool:
+        return False
+
     def read(self, address: int, size: int) -> bytes:
         area, at = self._find(address, size)
         return bytes(area[at : at + size])

@@ -93,6 +93,9 @@ class FlatMemory:
         area, at = self._find(address, 1)
         return bytes(area[at : at + length])
 
+    def may_change(self, address: int) -> bool:
+        return False
+
     def read(self, address: int, size: int) -> bytes:
         area, at = self._find(address, size)
         return bytes(area[at : at + size])
@@ -117,11 +120,20 @@ class NativeMemory:
         self.guest = GuestMemory(reach, "<", reach - 0x1_0000)
         place = PLACES[mode]
         flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS
-        for start, size in ((place.code, place.code_size), (place.data, place.data_size)):
-            self.guest.mmap(start, size, 7, flags, -1, 0)
+        self._code = place.code, place.code_size
+        for start, size in (self._code, (place.data, place.data_size)):
+            self.guest.mmap(start, size, 3, flags, -1, 0)
+        self.guest.mprotect(*self._code, 5)
 
     def write(self, address: int, data: bytes) -> None:
+        start, size = self._code
+        if not start <= address < start + size:
+            self.guest.write(address, data)
+            return
+        # Code that the guest could write to itself would be compiled in another manner.
+        self.guest.mprotect(start, size, 3)
         self.guest.write(address, data)
+        self.guest.mprotect(start, size, 5)
 
     def at(self, address: int) -> int:
         return self.guest.base + address

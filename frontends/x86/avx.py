@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from frontends.insn import insn
 from frontends.x86.context import X86
+from frontends.x86.operands import ignores_operands
 from frontends.x86.sse_float import immediate
 from frontends.x86.sse_integer import is_zero, quarters
 from frontends.x86.vectors import lanes, plain, shuffle_halves, vector_op
+from tcg.fields import FieldLike
+from tcg.frontend import GuestException
 from tcg.ir import Value
-from tcg.types import I1, I8, I16, I32, I64, V128, V256, Type, vector
+from tcg.types import I1, I8, I16, I32, I64, V2I64, V128, V256, Type, vector
 
 # -- broadcasts ------------------------------------------------------------------------------------
 
@@ -149,8 +152,8 @@ def test_signs(c: X86, first: Value, second: Value) -> None:
 MASKED = {"vmaskmovps": I32, "vmaskmovpd": I64, "vpmaskmovd": I32, "vpmaskmovq": I64}
 
 
-def _whole(c: X86) -> Type:
-    return V256 if c.row.vector_length == 256 else V128
+def _whole_of(bits: int) -> Type:
+    return V256 if bits == 256 else V128
 
 
 @insn("vmaskmovps", "vmaskmovpd", "vpmaskmovd", "vpmaskmovq")
@@ -164,7 +167,7 @@ def move_masked(c: X86, first: Value, second: Value, third: Value | None = None)
 
 
 def _load_masked(c: X86, lane: Type, mask: Value, address: Value) -> Value:
-    chosen, result = lanes(mask, lane), c.local(_whole(c))
+    chosen, result = lanes(mask, lane), c.local(_whole_of(c.row.vector_length))
     c.put(result, 0)
     for number in range(chosen.type.lanes):
         with c.when(c.extract(chosen, number).slt(0)):
@@ -179,6 +182,77 @@ def _store_masked(c: X86, lane: Type, address: Value, mask: Value, src: Value) -
     for number in range(chosen.type.lanes):
         with c.when(c.extract(chosen, number).slt(0)):
             c.store_le(address + number * lane.bytes, c.extract(values, number))
+
+
+# -- gathers: an address for each lane -------------------------------------------------------------
+
+# fmt: off
+GATHERS = {
+    "vpgatherdd": (I32, I32), "vpgatherdq": (I32, I64),
+    "vpgatherqd": (I64, I32), "vpgatherqq": (I64, I64),
+    "vgatherdps": (I32, I32), "vgatherdpd": (I32, I64),
+    "vgatherqps": (I64, I32), "vgatherqpd": (I64, I64),
+}
+# fmt: on
+"""The lanes of the index, and of the result."""
+
+
+def _vector(c: X86, number: FieldLike, size: int) -> Value:
+    low = c.get_file(c.state.xmm, number)
+    return c.join_halves(low, c.get_file(c.state.ymmh, number)) if size == 256 else low
+
+
+def _index_of(c: X86) -> FieldLike:
+    """The register with the index: where a general register would mean none, it is number 4."""
+    return 4 if c.index == c.state.no_register else c.index
+
+
+def _write_vector(c: X86, number: FieldLike, value: Value) -> None:
+    if value.type.bits == 256:
+        low, high = c.split_halves(value)
+        c.put_file(c.state.ymmh, number, high)
+    else:
+        low = value.bitcast(V128)
+    c.put_file(c.state.xmm, number, low)
+
+
+@insn(*GATHERS)
+@ignores_operands
+def gather(c: X86, *_: Value) -> None:
+    """dst <- lanes at base + index * scale + disp where the mask is negative; mask <- 0
+
+    Lane after lane: where one faults, those before it are done.
+    """
+    index_lane, lane = GATHERS[c.row.name]
+    if c.reg == c.vvvv or c.reg == _index_of(c) or c.vvvv == _index_of(c):
+        c.fault(GuestException.ILLEGAL)
+        return
+    count = c.row.vector_length // max(index_lane.bits, lane.bits)
+    size = 256 if count * lane.bits == 256 else 128
+    index_size = 256 if count * index_lane.bits == 256 else 128
+    index = lanes(_vector(c, _index_of(c), index_size), index_lane)
+    start = c.get_file(c.state.gpr, c.base) + c.value(c.word, c.disp)
+    for number in range(count):
+        mask = lanes(_vector(c, c.vvvv, size), lane)
+        with c.when(c.extract(mask, number).slt(0)):
+            step = c.extract(index, number)
+            step = step.sext(c.word) if step.type.bits < c.word.bits else step.trunc(c.word)
+            address = c.linear(c.wrap_address(start + (step << int(c.scale))))
+            loaded = c.load_le(lane, address)
+            old = lanes(_vector(c, c.reg, size), lane)
+            _write_vector(c, c.reg, c.insert(old, number, loaded))
+        _write_vector(c, c.vvvv, c.insert(mask, number, 0))
+    _end_gather(c, count * lane.bits)
+
+
+def _end_gather(c: X86, bits: int) -> None:
+    """What is above the lanes <- 0"""
+    for number in (c.reg, c.vvvv):
+        if bits < 128:
+            low = c.get_file(c.state.xmm, number).bitcast(V2I64)
+            c.put_file(c.state.xmm, number, c.insert(low, 1, 0).bitcast(V128))
+        if bits < 256:
+            c.put_file(c.state.ymmh, number, c.const(V128, 0))
 
 
 # -- fused multiply and add, half precision --------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from frontends.insn import insn
 from frontends.x86 import fpu
 from frontends.x86.context import X86
+from frontends.x86.sse_control import read_mxcsr, write_mxcsr
 from tcg import ops
 from tcg.fmath import C0, C2, C3
 from tcg.frontend import GuestException
@@ -171,11 +172,12 @@ def frstor(c: X86, source: Value) -> None:
 
 MXCSR_MASK = 0xFFFF
 """The bits of MXCSR that there are."""
+FXSAVE_BYTES = 512
 REGISTERS, VECTORS = 32, 160
 """Where ST(0) and XMM0 are in the image (SDM vol. 1, table 10-2)."""
 
 
-def _vectors(c: X86) -> int:
+def vector_count(c: X86) -> int:
     """XMM8 to XMM15 belong to the image in 64-bit mode only."""
     return 16 if c.mode == 64 else 8
 
@@ -185,40 +187,74 @@ def check_alignment(c: X86, address: Value) -> None:
     c.fault(GuestException.PROTECTION, when=(address & 15).ne(0))
 
 
-@insn
-def fxsave(c: X86, target: Value) -> None:
-    """memory <- the x87 state with a tag bit a register, MXCSR, the SSE registers"""
-    check_alignment(c, target)
+def store_x87(c: X86, target: Value) -> None:
+    """What FXSAVE stores of x87."""
     c.store_le(target, c.get(c.slots["fpu_cw"]))
     c.store_le(target + 2, fpu.status_word(c))
     c.store_le(target + 4, c.get(c.slots["fpu_full"]).zext(I32))
     for at in (8, 16):
         c.store_le(target + at, c.const(I64, 0))
-    c.store_le(target + 24, c.emit(ops.FPGET, I32) | c.get(c.slots["mxcsr"]) & 0x1F80)
-    c.store_le(target + 28, c.const(I32, MXCSR_MASK))
     for i in range(8):
         at = target + REGISTERS + 16 * i
         c.store_le(at, c.get_file(c.state.fpr, fpu.number(c, i)))
         c.store_le(at + 10, c.const(I16, 0))
         c.store_le(at + 12, c.const(I32, 0))
-    for i in range(_vectors(c)):
+
+
+def store_mxcsr(c: X86, target: Value) -> None:
+    """MXCSR, and which of its bits there are, in FXSAVE's image."""
+    c.store_le(target + 24, read_mxcsr(c))
+    c.store_le(target + 28, c.const(I32, MXCSR_MASK))
+
+
+def store_vectors(c: X86, target: Value) -> None:
+    """The SSE registers in FXSAVE's image."""
+    for i in range(vector_count(c)):
         c.store_le(target + VECTORS + 16 * i, c.get(c.state.xmm.slots[i]))
+
+
+@insn
+def fxsave(c: X86, target: Value) -> None:
+    """memory <- the x87 state with a tag bit a register, MXCSR, the SSE registers"""
+    check_alignment(c, target)
+    store_x87(c, target)
+    store_mxcsr(c, target)
+    store_vectors(c, target)
+
+
+def load_x87(c: X86, source: Value) -> None:
+    """The x87 state <- FXSAVE's image"""
+    control, status = (c.load_le(I16, source + at) for at in (0, 2))
+    full = c.load_le(I8, source + 4)
+    registers = [c.load_le(F80, source + REGISTERS + 16 * i) for i in range(8)]
+    fpu.load_control(c, control)
+    fpu.load_status(c, status)
+    c.put(c.slots["fpu_full"], full)
+    for i, value in enumerate(registers):
+        c.put_file(c.state.fpr, fpu.number(c, i), value)
+
+
+def load_mxcsr(c: X86, source: Value) -> Value:
+    """MXCSR of FXSAVE's image; #GP for bits that there are not."""
+    mxcsr = c.load_le(I32, source + 24)
+    c.fault(GuestException.PROTECTION, when=(mxcsr & ~MXCSR_MASK).ne(0))
+    return mxcsr
+
+
+def load_vectors(c: X86, source: Value) -> None:
+    """The SSE registers <- FXSAVE's image"""
+    count = vector_count(c)
+    vectors = [c.load_le(c.state.xmm.type, source + VECTORS + 16 * i) for i in range(count)]
+    for slot, value in zip(c.state.xmm.slots, vectors, strict=False):
+        c.put(slot, value)
 
 
 @insn
 def fxrstor(c: X86, source: Value) -> None:
     """The state <- memory; #GP for bits of MXCSR that there are not"""
     check_alignment(c, source)
-    control, status = (c.load_le(I16, source + at) for at in (0, 2))
-    full, mxcsr = c.load_le(I8, source + 4), c.load_le(I32, source + 24)
-    c.fault(GuestException.PROTECTION, when=(mxcsr & ~MXCSR_MASK).ne(0))
-    registers = [c.load_le(F80, source + REGISTERS + 16 * i) for i in range(8)]
-    vectors = [c.load_le(c.state.xmm.type, source + VECTORS + 16 * i) for i in range(_vectors(c))]
-    fpu.load_control(c, control)
-    fpu.load_status(c, status)
-    c.put(c.slots["fpu_full"], full)
-    for i, value in enumerate(registers):
-        c.put_file(c.state.fpr, fpu.number(c, i), value)
-    for slot, value in zip(c.state.xmm.slots, vectors, strict=False):
-        c.put(slot, value)
-    c.emit(ops.FPPUT, VOID, (mxcsr,))
+    c.load_le(I64, source + FXSAVE_BYTES - 8)
+    mxcsr = load_mxcsr(c, source)
+    load_x87(c, source)
+    load_vectors(c, source)
+    write_mxcsr(c, mxcsr)

@@ -12,7 +12,6 @@ from frontends.x86.sse_float import immediate
 from frontends.x86.sse_integer import is_zero, quarters
 from frontends.x86.vectors import lanes, plain, shuffle_halves, vector_op
 from tcg.fields import FieldLike
-from tcg.frontend import GuestException
 from tcg.ir import Value
 from tcg.types import I1, I8, I16, I32, I64, V2I64, V128, V256, Type, vector
 
@@ -202,11 +201,6 @@ def _vector(c: X86, number: FieldLike, size: int) -> Value:
     return c.join_halves(low, c.get_file(c.state.ymmh, number)) if size == 256 else low
 
 
-def _index_of(c: X86) -> FieldLike:
-    """The register with the index: where a general register would mean none, it is number 4."""
-    return 4 if c.index == c.state.no_register else c.index
-
-
 def _write_vector(c: X86, number: FieldLike, value: Value) -> None:
     if value.type.bits == 256:
         low, high = c.split_halves(value)
@@ -224,13 +218,10 @@ def gather(c: X86, *_: Value) -> None:
     Lane after lane: where one faults, those before it are done.
     """
     index_lane, lane = GATHERS[c.row.name]
-    if c.reg == c.vvvv or c.reg == _index_of(c) or c.vvvv == _index_of(c):
-        c.fault(GuestException.ILLEGAL)
-        return
     count = c.row.vector_length // max(index_lane.bits, lane.bits)
     size = 256 if count * lane.bits == 256 else 128
     index_size = 256 if count * index_lane.bits == 256 else 128
-    index = lanes(_vector(c, _index_of(c), index_size), index_lane)
+    index = lanes(_vector(c, c.index, index_size), index_lane)
     start = c.get_file(c.state.gpr, c.base) + c.value(c.word, c.disp)
     for number in range(count):
         mask = lanes(_vector(c, c.vvvv, size), lane)

@@ -192,8 +192,8 @@ def store_x87(c: X86, target: Value) -> None:
     c.store_le(target, c.get(c.slots["fpu_cw"]))
     c.store_le(target + 2, fpu.status_word(c))
     c.store_le(target + 4, c.get(c.slots["fpu_full"]).zext(I32))
-    for at in (8, 16):
-        c.store_le(target + at, c.const(I64, 0))
+    for offset in (8, 16):
+        c.store_le(target + offset, c.const(I64, 0))
     for i in range(8):
         at = target + REGISTERS + 16 * i
         c.store_le(at, c.get_file(c.state.fpr, fpu.number(c, i)))

@@ -74,31 +74,7 @@ def faulting_gather(d: Difference) -> bool:
     return is_gather and d.theirs["ended"] in (SIGSEGV, SIGBUS)
 
 
-def masked_store(d: Difference) -> bool:
-    """A masked store whose mask is zero to memory that is not there (implementation-specific)."""
-    is_masked = d.trial.row.function.removeprefix("v") in ("maskmovdqu", "maskmovq")
-    return is_masked and PAGE_FAULT in (d.ours["exit"], d.theirs["exit"])
-
-
-def unaligned(d: Difference) -> bool:
-    """MISSING: #GP for an SSE operand that is not aligned."""
-    refused = (d.theirs["ended"], d.theirs["exit"]) == (SIGSEGV, PROTECTION)
-    return d.trial.vectors and refused and d.ours["ended"] in (0, SIGSEGV)
-
-
-def simd_exception(d: Difference) -> bool:
-    """MISSING: #XM for an unmasked SIMD exception."""
-    raised = (d.theirs["ended"], d.theirs["exit"]) == (SIGFPE, SIMD)
-    return raised and d.ours["ended"] == 0
-
-
-def far_gather(d: Difference) -> bool:
-    """A gather's address beyond what a program may have: we cut it to 46 bits."""
-    is_gather = "gather" in d.trial.row.name and d.ours["ended"] == SIGSEGV
-    return is_gather and d.theirs["ended"] == SIGSEGV and d.names <= {"address", "exit"}
-
-
-def masked_store(d: Difference) -> bool:
+def partial_store(d: Difference) -> bool:
     """A masked store that faults in its second page has written what is in the first."""
     return "maskmov" in d.trial.row.name and d.both_fault and d.names <= {"memory", "address"}
 
@@ -111,7 +87,7 @@ EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     unaligned,
     simd_exception,
     faulting_gather,
-    masked_store,
+    partial_store,
 )
 
 

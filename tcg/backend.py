@@ -65,7 +65,7 @@ class Backend(HandlerMaker, Protocol):
     statistics: dict[str, Any]
 
     def load_handlers(self, forms: Forms) -> None:
-        """Enter all forms that earlier runs made, with their code."""
+        """Load the code of all handlers that earlier runs made; their forms when they are asked."""
 
     def free(self, address: int, size: int) -> None:
         """Take back what `allocate` gave."""

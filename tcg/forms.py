@@ -13,7 +13,7 @@ of a decoded instruction costs one small lambda per decision.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
@@ -270,6 +270,8 @@ class Forms:
     def __init__(self, frontend: Frontend) -> None:
         self.frontend = frontend
         self.roots: dict[int, Question | Form] = {}
+        self.known: Callable[[int], Iterable[Form]] = lambda _: ()
+        """The forms of a row that earlier runs have made, in whatever mode."""
         self._mode = frontend.name
 
     def renew(self) -> None:
@@ -280,9 +282,7 @@ class Forms:
 
     def find(self, decoded: Decoded, pc: int) -> Form:
         """The form of an instruction, lifting it if it is the first of its kind."""
-        node = self.roots.get(decoded.row)
-        if node is None:
-            node = self.roots[decoded.row] = self._grow(decoded.row, {})
+        node = self.roots.get(decoded.row) or self._root(decoded.row)
         answers: dict[str, int] = {}
         while isinstance(node, Question):
             answer = int(self._asker(node, decoded.row)(*decoded.fields, pc))
@@ -292,6 +292,14 @@ class Forms:
                 child = node.children[answer] = self._grow(decoded.row, answers)
             node = child
         return node
+
+    def _root(self, row: int) -> Question | Form:
+        """What an earlier run knew of a row that comes for the first time, or a first lifting."""
+        for form in self.known(row):
+            self.add(form)
+        if row not in self.roots:
+            self.roots[row] = self._grow(row, {})
+        return self.roots[row]
 
     def add(self, form: Form) -> None:
         """Enter a form that an earlier run has made, if that was in this mode."""

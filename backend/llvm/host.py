@@ -10,7 +10,7 @@ import ctypes
 import signal
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from struct import Struct
 from typing import Any
@@ -189,18 +189,24 @@ class LlvmBackend:
     # -- handlers --------------------------------------------------------------------------
 
     def load_handlers(self, forms: Forms) -> None:
-        """Enter all forms that earlier runs made, with their code."""
+        """Load the code of all handlers that earlier runs made; their forms when they are asked."""
+        rows: dict[int, list[bytes]] = {}
+        for key, data in self._pack.load().items():
+            kind, row, _ = key.split(":", 2)
+            if kind == "blob":
+                self._install_handlers(Blob.unpack(data))
+            else:
+                rows.setdefault(int(row), []).append(data)
+        forms.known = lambda row: self._known_forms(rows.get(row, ()))
+
+    def _known_forms(self, dumps: Sequence[bytes]) -> Iterator[Form]:
         import msgpack
 
-        for key, data in self._pack.load().items():
-            if key.startswith("blob:"):
-                self._install_handlers(Blob.unpack(data))
-        for key, data in self._pack.load().items():
-            if key.startswith("form:"):
-                form = load_form(msgpack.unpackb(data))
-                form.address = self._addresses.get(form.symbol, 0)
-                if form.address:
-                    forms.add(form)
+        for data in dumps:
+            form = load_form(msgpack.unpackb(data))
+            form.address = self._addresses.get(form.symbol, 0)
+            if form.address:
+                yield form
 
     def _install_handlers(self, blob: Blob) -> None:
         with self._lock:
@@ -225,8 +231,10 @@ class LlvmBackend:
         request = {"text": handlers_text(forms, self.pc_shift), "listing": {}}
         packed = bytes(self.client.call("compile", request)["blob"])
         self._install_handlers(Blob.unpack(packed))
-        entries = {f"form:{form.symbol}": msgpack.packb(form.dump()) for form in forms}
-        entries[f"blob:{digest(packed)}"] = packed
+        entries = {
+            f"form:{form.row}:{form.symbol}": msgpack.packb(form.dump()) for form in forms
+        }
+        entries[f"blob:{len(forms)}:{digest(packed)}"] = packed
         self._pack.add(entries)
 
     # -- regions ---------------------------------------------------------------------------

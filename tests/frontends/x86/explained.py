@@ -14,6 +14,8 @@ from tests.frontends.x86.case import SIGBUS, SIGFPE, SIGSEGV
 from tests.frontends.x86.trial import Trial
 
 PROTECTION, PAGE_FAULT, SIMD = 13, 14, 19
+LONG = ("t", "dq", "qq", "x", "ps", "pd", "")
+"""Sizes of operands beyond 8 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def pop_all(d: Difference) -> bool:
 
 def long_operand(d: Difference) -> bool:
     """At which byte of an operand longer than 8 bytes a fault is."""
-    is_long = any(o.size in ("t", "dq", "") for o in d.trial.row.operands)
+    is_long = any(o.size in LONG for o in d.trial.row.operands)
     return is_long and d.both_fault and d.names == {"address"}
 
 

@@ -66,12 +66,12 @@ def begin(c: X86) -> None:
 
 
 @contextmanager
-def commit(c: X86) -> Iterator[None]:
+def commit(c: X86, forbidding: int = BEFORE_RESULT) -> Iterator[None]:
     """Do something unless the instruction has just met an unmasked exception that forbids it."""
     look, go, after = c.new_block("look"), c.new_block("go"), c.new_block("kept")
     c.cbr(traps(c), look, go, likely=False)
     c.open(look)
-    c.cbr(unmasked(c, BEFORE_RESULT).ne(0), after, go)
+    c.cbr(unmasked(c, forbidding).ne(0), after, go)
     c.open(go)
     yield
     c.br(after)

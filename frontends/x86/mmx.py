@@ -214,8 +214,9 @@ def maskmovq(c: X86, src: Value, mask: Value) -> None:
 
 @insn
 def emms(c: X86) -> None:
-    """All registers are empty"""
+    """All registers are empty; TOP <- 0, which the manual leaves open"""
     fpu.begin(c)
+    c.put(c.slots["fpu_top"], 0)
     c.put(c.slots["fpu_full"], 0)
 
 

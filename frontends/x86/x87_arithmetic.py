@@ -22,12 +22,16 @@ def memory_type(c: X86) -> Type:
 
 
 def load(c: X86, address: Value) -> Value:
-    """A memory operand as an extended float."""
-    type_ = memory_type(c)
-    value = c.load_le(type_, address)
-    if type_ is F80:
+    """A memory operand as it is there."""
+    return c.load_le(memory_type(c), address)
+
+
+def extended(c: X86, value: Value, matters: Value) -> Value:
+    """A memory operand as an extended float; 0, of which nothing comes, if it does not matter."""
+    if value.type is F80:
         return value
-    return value.fext(F80) if type_.is_float else value.sitof(F80)
+    value = c.select(matters, value, 0)
+    return value.fext(F80) if value.type.is_float else value.sitof(F80)
 
 
 Binary = Callable[[Value, Value], Value]
@@ -38,9 +42,10 @@ def combine(c: X86, operands: tuple[Value | Field, ...], compute: Binary, pops: 
     fpu.begin(c)
     target: Field = 0
     if isinstance(operands[0], Value):
-        source = load(c, operands[0])
+        loaded = load(c, operands[0])
         taken = fpu.take(c, 0)
         (old,) = taken
+        source = extended(c, loaded, taken.full)
     else:
         target, number = operands
         taken = fpu.take(c, target, number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from frontends.insn import insn
 from frontends.x86 import fpu
 from frontends.x86.context import X86, Field
-from frontends.x86.x87_arithmetic import load
+from frontends.x86.x87_arithmetic import extended, load
 from tcg.ir import Value
 from tcg.types import F80
 
@@ -27,15 +27,16 @@ def to_codes(c: X86, operand: Value | Field, is_quiet: bool, pops: int) -> None:
     """C3, C2, C0 <- ST(0) against memory or ST(i)"""
     fpu.begin(c)
     if isinstance(operand, Value):
-        source = load(c, operand)
+        loaded = load(c, operand)
         taken = fpu.take(c, 0)
         (value,) = taken
+        source = extended(c, loaded, taken.full)
     else:
         taken = fpu.take(c, 0, operand)
         value, source = taken
     equal, unordered, less = compare(c, value, source, taken.full, is_quiet)
+    fpu.set_codes(c, c3=equal, c2=unordered, c0=less, c1=0)
     with fpu.commit(c):
-        fpu.set_codes(c, c3=equal, c2=unordered, c0=less, c1=0)
         fpu.pop(c, pops)
 
 
@@ -81,8 +82,7 @@ def ftst(c: X86) -> None:
     fpu.begin(c)
     taken = fpu.take(c, 0)
     equal, unordered, less = compare(c, *taken, c.const(F80, 0), taken.full, False)
-    with fpu.commit(c):
-        fpu.set_codes(c, c3=equal, c2=unordered, c0=less, c1=0)
+    fpu.set_codes(c, c3=equal, c2=unordered, c0=less, c1=0)
 
 
 def to_flags(c: X86, target: Field, source: Field, is_quiet: bool, pops: int) -> None:
@@ -90,11 +90,10 @@ def to_flags(c: X86, target: Field, source: Field, is_quiet: bool, pops: int) ->
     fpu.begin(c)
     taken = fpu.take(c, target, source)
     equal, unordered, less = compare(c, *taken, taken.full, is_quiet)
+    fpu.set_codes(c, c1=0)
+    c.flags.set(zf=equal, cf=less, of=0, sf=0, af=0)
+    c.flags.set_parity(unordered)
     with fpu.commit(c):
-        fpu.set_codes(c, c1=0)
-        c.flags.set(zf=equal, cf=less, of=0, sf=0, af=0)
-        c.flags.set_parity(unordered)
-        c.flags.flush()
         fpu.pop(c, pops)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from frontends.insn import insn
 from frontends.x86 import fpu
 from frontends.x86.context import X86, Field
-from frontends.x86.x87_arithmetic import load, memory_type
+from frontends.x86.x87_arithmetic import extended, load, memory_type
 from tcg import ops
 from tcg.ir import Value
 from tcg.types import F80
@@ -13,10 +13,15 @@ from tcg.types import F80
 
 @insn("fld", "fild")
 def fld(c: X86, source: Value | Field) -> None:
-    """push the source"""
+    """push the source, also if it is denormal and that is not masked"""
     fpu.begin(c)
     if isinstance(source, Value):
-        fpu.push(c, load(c, source))
+        loaded = load(c, source)
+        fpu.set_codes(c, c1=0)
+        has_room = fpu.room(c)
+        value = extended(c, loaded, has_room)
+        with fpu.commit(c, fpu.INVALID):
+            fpu.put_on_top(c, c.select(has_room, value, fpu.INDEFINITE))
     else:
         fpu.set_codes(c, c1=0)
         taken = fpu.take_with_room(c, source)

@@ -115,6 +115,18 @@ class Machine:
         self._stop = b"\x0f\x05" if mode == 64 else b"\xcd\x80"
         self._known: dict[bytes, int] = {}
 
+    def prepare(self, codes: Sequence[bytes]) -> None:
+        """Have the handlers of many instructions made at once."""
+        if not self._ours.is_native:
+            return
+        translator, missing = self._ours.engine.code.translator, {}
+        for code in codes:
+            decoded = self._ours.frontend.decode(code + self._stop + bytes(13), 0, 0x1000)
+            assert decoded is not None
+            form = translator.forms.find(decoded, 0x1000)
+            missing[form.symbol] = form
+        translator.maker.make_handlers([form for form in missing.values() if not form.address])
+
     def _address(self, code: bytes) -> int:
         """Where the instruction is, followed by a system call."""
         pc = self._known.get(code)
@@ -256,3 +268,33 @@ def random_sequence(random: Random, depth: int, length: int) -> bytes:
         code += made
         length -= 1
     return code
+
+
+# -- MMX -------------------------------------------------------------------------------------------
+
+MMX_FORMS = (0x02, 0xC2)
+"""mm0 (or eax) with memory and with mm2."""
+
+
+def mmx_encodings() -> list[bytes]:
+    """Every MMX instruction but those that also have to do with SSE registers."""
+    table = x86_table()
+    decode = table.decoder(64)
+    opcodes = [bytes((0x0F, n)) for n in (*range(0x60, 0x80), 0xC4, 0xC5, *range(0xD0, 0xFF))]
+    opcodes += [bytes((0x0F, 0x38, n)) for n in (*range(0x0C), 0x1C, 0x1D, 0x1E)]
+    opcodes += [bytes((0x0F, 0x3A, 0x0F)), bytes((0x0F, 0x2C)), bytes((0x0F, 0x2D))]
+    found = []
+    for opcode in opcodes:
+        seconds = (
+            [0xC0 | n << 3 for n in range(8)] if opcode[-1] in (0x71, 0x72, 0x73) else MMX_FORMS
+        )
+        for second in seconds:
+            if opcode[1] in (0x6E, 0x7E, 0xC4) and second == 0xC2:
+                second = 0xC0
+            code = opcode + bytes((second, 11))
+            decoded = decode(code + bytes(11), 0, 0)
+            if decoded is None or opcode[1:] == b"\xf7":
+                continue
+            if any(o.letter in "PQN" for o in table.rows[decoded.row].operands if o.letter):
+                found.append(code[: decoded.size])
+    return [*found, b"\x0f\x77"]

@@ -48,6 +48,8 @@ Properties
                         as on Intel's processors; AMD's obey it
     segment             a segment override means something, though no operand says so
     norexb              not with REX.B
+    byaddr              the mnemonic goes by the address size, as jcxz/jecxz/jrcxz
+    vsibx vsiby         the index of the address is an SSE register; an AVX register
     cpu:NAME            needs a feature, by its name in /proc/cpuinfo; a decoder can be without
 
 Two rows may not match the same bytes in the same mode, but inside `{` and `}`, each on its own

@@ -60,8 +60,10 @@ VEX_WORDS = {
 """The values of VEX.L for each way to write it."""
 
 PREFIX_BYTES = (0x0F, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3)
+
 SIB_FOLLOWS = 4
 """The value of ModRM.rm that says so."""
+
 VEX_MAPS = {"0F": 1, "0F38": 2, "0F3A": 3}
 VEX_PREFIXES = {name.upper(): index for index, name in enumerate(PREFIX_NAMES)}
 VEX_WS = {"W0": (0,), "W1": (1,), "WIG": (0, 1)}
@@ -344,7 +346,7 @@ def numbered(rows: Sequence[RowText]) -> list[RowText]:
         key = text.row.key
         counts[key] = count = counts.get(key, 0) + 1
         if count > 1:
-            text = replace(text, row=replace(text.row, key=f"{key}_{count}"))
+            text = replace(text, row=text.row._replace(key=f"{key}_{count}"))
         result.append(text)
     return result
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from tcg.decode.intel.decoder import Decode, Dispatch, make_decoder
 from tcg.decode.intel.operands import Operand, operand
@@ -18,8 +17,7 @@ from tcg.frontend import Decoded
 MODES = (16, 32, 64)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An instruction of the table.
 
     `name`: the mnemonic; `function`: that of its meaning, `jcc` for each row of `j{cc}`;
@@ -54,11 +52,11 @@ Kept = tuple[Any, ...]
 
 def kept(row: Row) -> Kept:
     """The row as marshal can write it, without its encoding's values."""
-    values = {field.name: getattr(row, field.name) for field in fields(Row)}
-    values["operands"] = tuple(operand.text for operand in row.operands)
-    values["properties"] = tuple(sorted(row.properties))
-    values["file"] = os.path.basename(row.file)
-    return tuple(values.values())
+    plain = row._asdict()
+    plain["operands"] = tuple(operand.text for operand in row.operands)
+    plain["properties"] = tuple(sorted(row.properties))
+    plain["file"] = os.path.basename(row.file)
+    return tuple(plain.values())
 
 
 class Rows(Sequence[Row]):

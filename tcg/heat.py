@@ -24,6 +24,11 @@ NEVER = 0x7FFFFFFF
 REGION_INSTRUCTIONS = 400
 REGION_BLOCKS = 80
 REGION_ENTRIES = 32
+MOST_ASKED = 8
+"""Regions that are being compiled or wait for it; a block that gets hot then counts on for longer,
+to be asked for before others if it is hotter than they are."""
+DEFERRED = 4
+"""How many times longer."""
 WARM_ENTRIES = 8
 """Entries that a block must have had to be taken into another one's region."""
 COVERED_ENTRIES = 200_000
@@ -72,6 +77,7 @@ class Heat:
         self.may_change: Callable[[int], bool] = lambda _: False
         """Whether the guest may write to a page, and notices that at once."""
         self._epoch = 0
+        self._asked = 0
         self._regions: dict[Region, None] = {}
         self._dead: list[Any] = []
 
@@ -97,8 +103,16 @@ class Heat:
             also = (other for other in outer.members if self._is_busy(other))
             self._request(self._plan((*outer.entries, block, *also), outer.members))
         elif not self._reuse(block):
+            if self._is_crowded:
+                self._count(block, DEFERRED * self.hot_entries)
+                return
             members = self._grow(block)
             self._request(self._plan((block, *_return_entries(members)), members))
+
+    @property
+    def _is_crowded(self) -> bool:
+        """So much is being compiled that the hottest blocks had better come first."""
+        return self._asked >= MOST_ASKED and self.hot_entries >= MOST_ASKED
 
     def _is_busy(self, block: Block) -> bool:
         """A covered block that is on its way to become an entry too."""
@@ -157,7 +171,8 @@ class Heat:
         if block.region is not None or block.is_pending or block.member_of:
             return True
         left = self.backend.read_word(block.head + Head.COUNTER)
-        return self.hot_entries - left >= min(WARM_ENTRIES, self.hot_entries)
+        is_deferred = self.hot_entries < left <= DEFERRED * self.hot_entries
+        return is_deferred or self.hot_entries - left >= min(WARM_ENTRIES, self.hot_entries)
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -204,8 +219,11 @@ class Heat:
             "listings": self.listings,
         }
 
+        self._asked += 1
+
         def done(compiled: Any) -> None:
             with self.world.lock:
+                self._asked -= 1
                 for block in plan.members:
                     block.is_pending = False
                 if compiled is not None and epoch == self._epoch and plan.is_current:
@@ -299,6 +317,7 @@ class Heat:
     def after_fork_in_child(self) -> None:
         """What the parent asked its worker for will not come here."""
         self._epoch += 1
+        self._asked = 0
         for block in self.table.by_pc.values():
             if block.is_pending:
                 block.is_pending = False

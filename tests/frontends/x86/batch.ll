@@ -357,7 +357,8 @@ run:
   %reason = call i32 %enter(ptr %env, ptr %record)
   %event = load i32, ptr %event.at
   %is.quiet = icmp eq i32 %event, 0
-  %is.final = icmp uge i32 %reason, {{Reason.ASK}}
+  %reason.after = sub i32 %reason, {{Reason.ASK}}
+  %is.final = icmp ule i32 %reason.after, 2  ; ASK, EXCEPTION, FAULT
   %is.good = and i1 %is.quiet, %is.final
   br i1 %is.good, label %finished, label %done
 finished:

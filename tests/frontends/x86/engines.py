@@ -123,7 +123,13 @@ class NativeMemory:
         self._code = place.code, place.code_size
         for start, size in (self._code, (place.data, place.data_size)):
             self.guest.mmap(start, size, 3, flags, -1, 0)
-        self.guest.mprotect(*self._code, 5)
+        self._rights = 5
+        self.guest.mprotect(*self._code, self._rights)
+
+    def let_code_change(self) -> None:
+        """From here on the guest may write to its code."""
+        self._rights = 7
+        self.guest.mprotect(*self._code, self._rights)
 
     def write(self, address: int, data: bytes) -> None:
         start, size = self._code
@@ -133,7 +139,7 @@ class NativeMemory:
         # Code that the guest could write to itself would be compiled in another manner.
         self.guest.mprotect(start, size, 3)
         self.guest.write(address, data)
-        self.guest.mprotect(start, size, 5)
+        self.guest.mprotect(start, size, self._rights)
 
     def at(self, address: int) -> int:
         return self.guest.base + address
@@ -262,6 +268,20 @@ class OurEngine:
             if number < count:
                 self._run_one(trial, ctypes.addressof(job), number)
                 number += 1
+        if len(trial.code) > self.frontend.max_size:
+            self._find_places(trial, count)
+
+    def _find_places(self, trial: Trial, count: int) -> None:
+        """Where exceptions were, in a trial of more than one instruction."""
+        stride = case.WINDOW + trial.window
+        for at in range(0, count * stride, stride):
+            after = self.after[at : at + stride]
+            record = int.from_bytes(after[case.DETAIL : case.DETAIL + 8], "little")
+            start = case.BY_NAME["pc"].get(after) == trial.pc
+            if case.BY_NAME["ended"].get(after) and start and record:
+                with self.engine.world.lock:
+                    pc = self.engine.code.pc_of_record(record)
+                case.BY_NAME["pc"].put(after, pc)
 
     def _record(self, trial: Trial) -> int:
         try:
@@ -273,7 +293,12 @@ class OurEngine:
     def _run_one(self, trial: Trial, job: int, number: int) -> None:
         """One case through Python."""
         self.slow += 1
+        if self.cpu.has_event:
+            # Of a run that was broken off.
+            self.cpu.pc = trial.pc
+            self.engine.run(self.cpu)
         self.batch.load(job, number)
+        self.cpu.set_header("exit_rec", 0)
         self.cpu.pc = trial.pc
         left = self.engine.run(self.cpu)
         while left.kind == "event":  # code has changed

@@ -7,7 +7,8 @@ flags that are undefined after an instruction are left out of the comparison (tr
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from tests.frontends.x86 import case
@@ -29,7 +30,7 @@ class Difference:
     before: dict[str, int]
     ours: dict[str, int]
     theirs: dict[str, int]
-    names: Set[str]
+    names: AbstractSet[str]
 
     @property
     def both_fault(self) -> bool:
@@ -122,8 +123,8 @@ def explain(trial: Trial, before: bytes, ours: bytes, theirs: bytes) -> str:
             names.add(part.name)
     if ours[case.WINDOW :] != theirs[case.WINDOW :]:
         names.add("memory")
-    states = (case.read(state) for state in (before, ours, theirs))
-    difference = Difference(trial, *states, names)
+    states = [case.read(state) for state in (before, ours, theirs)]
+    difference = Difference(trial, states[0], states[1], states[2], names)
     for explanation in EXPLANATIONS:
         if explanation(difference):
             return explanation.__doc__ or explanation.__name__

@@ -33,7 +33,9 @@ EXPLAINED = (
     (r"mov_(Cy|Dy|Ry)_.*",        "some control and debug registers do not exist"),
     (r"prefetchw_Mb",             "older processors"),
 )
-ONLY_HERE = re.compile(r"mov|syscall|sysret|sysretd|swapgs|fxsave|fxrstor|ldmxcsr|stmxcsr|\?")
+ONLY_HERE = re.compile(
+    r"mov|syscall|sysretd?|swapgs|fxsave|fxrstor|ldmxcsr|stmxcsr|vaes\w+|vpclmulqdq|\?"
+)
 # fmt: on
 """What a processor may know beside what is left out: control registers, AMD's 32-bit syscall, what
 capstone does not know either.

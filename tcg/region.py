@@ -6,7 +6,7 @@ comparing the target with the places behind the region's own calls.  Every cycle
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tcg import ops
@@ -97,7 +97,7 @@ def _connect(
     Every cycle has an edge that does not lead to a higher address.  A static one is guarded where
     it starts, where less of the guest's state is alive than at a loop's head; a return at its end.
     """
-    returns = _return_sites(region, inside, following)
+    returns = _Calls(region, inside, following).returns()
     guarded: set[int] = set()
     pc = start = 0
     starts = {block_label(pc): pc for pc in inside}
@@ -112,7 +112,7 @@ def _connect(
             guard = (Value(b, ops.POLL, VOID, (), (target, ())),) if target <= pc else ()
             block.insts[-1:] = (*guard, Value(b, ops.BR, VOID, (), block_label(target)))
         elif last.op is ops.JUMP:
-            sites = returns if last.imm == "return" else _noted(inside, start)
+            sites = returns[start] if last.imm == "return" else _noted(inside, start)
             guarded.update(site for site in sites if site <= pc)
             _jump_inside(region, b, block, sites)
     for target in guarded:
@@ -120,30 +120,64 @@ def _connect(
         entry.insts.insert(0, Value(b, ops.POLL, VOID, (), (target, ())))
 
 
-def _return_sites(
-    region: Function, inside: Container[int], following: Mapping[int, int]
-) -> list[int]:
-    """The addresses behind the region's calls that are in the region too."""
-    sites: dict[int, None] = {}
-    site = 0
-    for inst in region.insts():
-        if inst.op is ops.INSN:
-            site = following[inst.imm[0]]
-        elif _is_call(inst) and site in inside:
-            sites[site] = None
-    return list(sites)
+class _Calls:
+    """The region's calls, and which of them each of its returns may belong to."""
+
+    def __init__(
+        self, region: Function, inside: Mapping[int, int | None], following: Mapping[int, int]
+    ) -> None:
+        self.inside = inside
+        self.edges: dict[int, set[int]] = {start: set() for start in inside}
+        """From a guest block to those behind it in the same function; calls lead to their sites."""
+        self.calls: dict[tuple[int, int | None], None] = {}
+        """The sites behind calls, and what was called."""
+        starts = {block_label(pc): pc for pc in inside}
+        start = site = 0
+        for block in region:
+            start = starts.get(block.label, start)
+            for inst in block.insts:
+                if inst.op is ops.INSN:
+                    site = following[inst.imm[0]]
+                elif inst.op is ops.GOTO:
+                    self._note(start, site, inst.imm[0], inst.imm[1] == "call")
+                elif inst.op is ops.JUMP and inst.imm != "return":
+                    self._note(start, site, inside[start], inst.imm == "call")
+
+    def _note(self, start: int, site: int, target: int | None, is_call: bool) -> None:
+        if is_call:
+            self.calls[site, target] = None
+            target = site
+        if target is not None:
+            self.edges[start].add(target)
+
+    def _reached(self, start: int) -> set[int]:
+        """The blocks of the function that starts there, as far as they are inside."""
+        found: set[int] = set()
+        work = [start]
+        while work:
+            block = work.pop()
+            if block in self.inside and block not in found:
+                found.add(block)
+                work += self.edges[block]
+        return found
+
+    def returns(self) -> dict[int, list[int]]:
+        """For each guest block, the sites inside that a return at its end may go to.
+
+        A return belongs to calls of the function it is in, or of who knows what.
+        """
+        sites: dict[int, dict[int, None]] = {start: {} for start in self.inside}
+        for site, target in self.calls:
+            if site in self.inside:
+                for start in sites if target is None else self._reached(target):
+                    sites[start][site] = None
+        return {start: list(found) for start, found in sites.items()}
 
 
 def _noted(inside: Mapping[int, int | None], pc: int) -> list[int]:
     """Where the computed jump at the end of a block went last, if that is in the region."""
     target = inside[pc]
     return [] if target is None or target not in inside else [target]
-
-
-def _is_call(inst: Value) -> bool:
-    return (inst.op is ops.GOTO and inst.imm[1] == "call") or (
-        inst.op is ops.JUMP and inst.imm == "call"
-    )
 
 
 def _jump_inside(region: Function, b: Builder, block: Block, sites: Sequence[int]) -> None:

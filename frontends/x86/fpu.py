@@ -31,6 +31,8 @@ INVALID, DENORMAL, ZERO_DIVIDE = 1, 2, 4
 MASKS = 63
 BEFORE_RESULT = INVALID | DENORMAL | ZERO_DIVIDE
 """The exceptions that leave the operands alone if they are not masked (SDM vol. 1, 8.5)."""
+BEFORE_STORE = BEFORE_RESULT | 1 << 3 | 1 << 4
+"""A store to memory is not made either if the result is too large or too small (8.5.4, 8.5.5)."""
 
 CODES = (("fpu_c0", C0), ("fpu_c1", C1), ("fpu_c2", C2), ("fpu_c3", C3))
 

@@ -77,7 +77,7 @@ def store(c: X86, target: Value | Field, pops: int, how: ops.Op = ops.FTOINT) ->
         value = c.emit(how, type_, (value,))
     elif type_ is not F80:
         value = value.ftrunc(type_)
-    with fpu.commit(c):
+    with fpu.commit(c, fpu.BEFORE_STORE):
         c.store_le(target, value)
         fpu.set_codes(c, c1=0)
         fpu.pop(c, pops)

@@ -344,6 +344,7 @@ def native(mode: int, jit: bool) -> OurEngine:
     backend.waits = True
     options = EngineOptions(jit, hot_entries=1)
     engine = Engine(frontend, memory.guest, backend, options, log)
+    engine.set_exact(jit)
     memory.guest.code_changed = engine.invalidate
     return OurEngine(mode, memory, engine, True, jit)
 

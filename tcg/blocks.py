@@ -74,7 +74,7 @@ class Block:
 
 
 class BlockTable:
-    """All blocks that are or were translated by pc, by page, and by the addresses of their records."""
+    """All blocks of a process by pc, by page, and by the addresses of their records."""
 
     def __init__(self, page_bits: int = 12) -> None:
         self.by_pc: dict[int, Block] = {}

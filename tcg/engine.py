@@ -254,9 +254,7 @@ class Engine:
     def _store(self, cpu: Cpu) -> int:
         cpu.pc, record = self._access(cpu)
         with self.world.lock:
-            way_on = self.code.store(
-                cpu.pc, record, cpu.header("fault_address") & self._reach
-            )
+            way_on = self.code.store(cpu.pc, record, cpu.header("fault_address") & self._reach)
             self._kick_others(cpu)
         return way_on
 

@@ -84,12 +84,11 @@ class Form:
 
 def load_form(data: Sequence[Any]) -> Form:
     """A form from what `dump` gave; raises ValueError or TypeError if it is something else."""
-    (
-        symbol, row, names, operands, size, link, ends, falls, calls, notes, stores, functions, path,
-    ) = data  # fmt: skip
+    symbol, row, names, operands, size, link, *facts, functions, path = data
+    ends, falls, calls, notes_target, stores = facts
     return Form(
-        symbol, row, tuple(names), tuple(Operand(*o) for o in operands), size, link, ends,
-        falls, calls, notes, stores, functions, tuple((text, answer) for text, answer in path),
+        symbol, row, tuple(names), tuple(Operand(*o) for o in operands), size, link, ends, falls,
+        calls, notes_target, stores, functions, tuple((text, answer) for text, answer in path),
     )  # fmt: skip
 
 
@@ -162,9 +161,7 @@ class _Collector:
                 self._goto(inst.imm[0])
             elif inst.op is ops.JUMP:
                 self.jumps = inst.imm != "return"
-            elif inst.op is ops.ASK and isinstance(inst.imm[1], FieldExpr):
-                self._want(f"next:{inst.imm[1].text}", 8, inst.imm[1].text)
-            elif inst.op is ops.RAISE and is_elsewhere(inst.imm[1]):
+            elif inst.op in (ops.ASK, ops.RAISE) and _takes_pc(inst):
                 self._want(f"next:{inst.imm[1].text}", 8, inst.imm[1].text)
 
     def _want(self, key: str, size: int, text: str) -> None:
@@ -188,6 +185,12 @@ class _Collector:
             placed.append(Operand(key, at, size, text))
             at += size
         return tuple(placed), max(limit, Record.SIZE)
+
+
+def _takes_pc(inst: Value) -> bool:
+    """Whether the pc that an `ask` or a `raise` gives is an operand."""
+    pc = inst.imm[1]
+    return is_elsewhere(pc) if inst.op is ops.RAISE else isinstance(pc, FieldExpr)
 
 
 def lift_form(frontend: Frontend, row: int, answers: dict[str, int]) -> Form | NeedDecision:

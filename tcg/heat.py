@@ -183,9 +183,7 @@ class Heat:
         """Install what an earlier run compiled for this head, if the guest's code is the same."""
         if self.listings:
             return False
-        found = self.backend.known_region(
-            self._mode(self._is_exact(head)), head.pc, _code(head)
-        )
+        found = self.backend.known_region(self._mode(self._is_exact(head)), head.pc, _code(head))
         if found is None:
             return False
         try:

@@ -26,7 +26,7 @@ class CodeReader:
     def __init__(
         self, frontend: Frontend, fetch: Fetch, pc: int, watch: Callable[[int], None] | None = None
     ) -> None:
-        """`watch` is told an address of every page that is read, before it is; raises GuestFault."""
+        """`watch` is told an address of every page before it is read; raises GuestFault."""
         self._decode = frontend.decode
         self._max_size = frontend.max_size
         self._fetch = fetch

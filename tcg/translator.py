@@ -144,9 +144,7 @@ class Translator:
             if len(seen) < LOOK_AHEAD_BLOCKS:
                 waiting += fresh
 
-    def _write(
-        self, pc: int, code: bytes, decoded: Decoded, patience: int | None
-    ) -> Translation:
+    def _write(self, pc: int, code: bytes, decoded: Decoded, patience: int | None) -> Translation:
         """Write the records; with some patience, a check of the block's code comes first."""
         steps = decoded.steps
         size = sum(step.form.size for step in steps)
@@ -183,7 +181,6 @@ class Translator:
             body, size, code, offsets, pcs, successors, decoded.barrier, len(steps), returns_to,
             body + offsets[last] if notes else None, links,
         )  # fmt: skip
-
 
     def _write_check(self, body: int, size: int, pc: int, code: bytes, patience: int) -> None:
         """The record that checks the block's code; what it should be lies behind all records."""

@@ -24,7 +24,7 @@ from tcg import ops
 from tcg.fields import FieldExpr
 from tcg.forms import Form, Operand, is_elsewhere, offset_key, operand_key
 from tcg.ir import Value
-from tcg.state import HEADER, Reason, Record
+from tcg.state import Reason, Record
 
 INVARIANT = ", !invariant.load !8"
 EMPTY = "!8 = !{}\n"
@@ -171,16 +171,6 @@ class HandlerLowering(Lowering):
             name = self.fields[key] = f"%f{len(self.fields)}"
             self._load_operand(name, self.form.operand(key), "i64")
         return name
-
-    def lower_poll(self, inst: Value) -> None:
-        """Leave if an event is pending, to start again with this record: its own address is the
-        only one that a handler can poll for.
-        """
-        event_label, go_label = self.fresh("event"), self.fresh("go")
-        self.line(f"br i1 {self._poll()}, label %{event_label}, label %{go_label}, !prof !6")
-        self.label(event_label)
-        self.leave(Reason.EVENT, exit_rec=self._record_address())
-        self.label(go_label)
 
     def lower_next(self, inst: Value) -> None:
         """Go on with the record that follows."""

@@ -231,9 +231,7 @@ class LlvmBackend:
         request = {"text": handlers_text(forms, self.pc_shift), "listing": {}}
         packed = bytes(self.client.call("compile", request)["blob"])
         self._install_handlers(Blob.unpack(packed))
-        entries = {
-            f"form:{form.row}:{form.symbol}": msgpack.packb(form.dump()) for form in forms
-        }
+        entries = {f"form:{form.row}:{form.symbol}": msgpack.packb(form.dump()) for form in forms}
         entries[f"blob:{len(forms)}:{digest(packed)}"] = packed
         self._pack.add(entries)
 

@@ -25,8 +25,8 @@ MXCSR_DEFAULT = 0x1F80
 """All FP exceptions masked, none raised, round to nearest: what a CPU starts with."""
 
 EXPORTS = (
-    "h_untranslated", "h_count", "h_body", "h_goto", "h_follow", "h_lookup", "h_check", "rt_empty_head",
-    "rt_host_table",
+    "h_untranslated", "h_count", "h_body", "h_goto", "h_follow", "h_lookup", "h_check",
+    "rt_empty_head", "rt_host_table",
 )  # fmt: skip
 """What compiled code, records and heads may refer to."""
 

@@ -56,6 +56,12 @@ def long_operand(d: Difference) -> bool:
     return is_long and d.both_fault and d.names == {"address"}
 
 
+def misaligned_mode(d: Difference) -> bool:
+    """Bit 17 of MXCSR, which AMD's processors have and Intel's have not."""
+    is_load = d.trial.row.function in ("ldmxcsr", "vldmxcsr", "fxrstor", "xrstor")
+    return is_load and bool(d.theirs["mxcsr"] & 0x2_0000) and d.ours["ended"] == SIGSEGV
+
+
 def masked_store(d: Difference) -> bool:
     """A masked store whose mask is zero to memory that is not there (implementation-specific)."""
     is_masked = d.trial.row.function.removeprefix("v") in ("maskmovdqu", "maskmovq")
@@ -105,6 +111,7 @@ EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     repeated_compare,
     pop_all,
     long_operand,
+    misaligned_mode,
     masked_store,
     unaligned,
     simd_exception,

@@ -273,8 +273,7 @@ class Maker:
         decode = self.table.decoder(mode)
         encoder = Encoder(mode, self.random, decode, place.data + 0x800 + 96)
         pc, row = place.code + BEHIND, self.table.rows[index]
-        best = None
-        for _ in range(tries):
+        for attempt in range(tries):
             code = encoder.instruction(index, row, pc)
             decoded = decode(code, 0, pc) if code else None
             if code is None or decoded is None:
@@ -288,12 +287,13 @@ class Maker:
             trial = make_trial(mode, index, row, code, decoded.fields, pc, self.random)
             if trial.window_at != place.data + 0x800:
                 continue
-            best = self._best(trial) or best
+            best = self._best(trial, may_end=attempt > tries // 2)
             if best is not None:
-                break
-        return best
+                return best
+        return None
 
-    def _best(self, trial: Trial) -> Line | None:
+    def _best(self, trial: Trial, may_end: bool) -> Line | None:
+        """A line from one of eight states: one that changes something, and does not fault."""
         stride = case.WINDOW + trial.window
         states = memoryview(bytearray(8 * stride))
         model = case.new_case(trial.window)
@@ -308,7 +308,7 @@ class Maker:
                 after = self.runner.run(trial, state)
             except HostLost:
                 return None
-            if case.BY_NAME["ended"].get(after) and i < 7 and trial.row.function[:2] != "ud":
+            if case.BY_NAME["ended"].get(after) and not (may_end and i == 7):
                 continue
             if state == after and i < 7:
                 continue

@@ -37,7 +37,11 @@ class Translation:
 
 
 class Records(Protocol):
-    """Records in a row: where each is, from the first on, and its guest pc."""
+    """Records in a row: how many bytes, where each is from the first on, and its guest pc."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
 
     @property
     def offsets(self) -> Sequence[int]:
@@ -46,6 +50,36 @@ class Records(Protocol):
     @property
     def pcs(self) -> Sequence[int]:
         """The guest pc of each."""
+
+
+class Rows:
+    """Rows of records by address."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._at: dict[int, Records] = {}
+
+    def add(self, start: int, records: Records) -> None:
+        """Records lie at this address."""
+        if start not in self._at:
+            insort(self._starts, start)
+        self._at[start] = records
+
+    def remove(self, start: int) -> None:
+        """They are gone."""
+        del self._at[start]
+        del self._starts[bisect_left(self._starts, start)]
+
+    def pc_of(self, record: int) -> int | None:
+        """The guest pc of the record at this address, if it is in one of the rows."""
+        number = bisect_right(self._starts, record) - 1
+        if number < 0:
+            return None
+        start = self._starts[number]
+        row = self._at[start]
+        if record >= start + row.size:
+            return None
+        return row.pcs[bisect_right(row.offsets, record - start) - 1]
 
 
 @dataclass(slots=True, eq=False)
@@ -80,21 +114,16 @@ class BlockTable:
         self.by_pc: dict[int, Block] = {}
         self.by_page: dict[int, set[Block]] = {}
         self._page_bits = page_bits
-        self._bodies: list[int] = []
-        self._rows: dict[int, Records] = {}
+        self.bodies = Rows()
+        self.pages = Rows()
+        """Those that were loaded a page at a time; blocks of a page may be in `bodies` as well."""
 
     def attach(self, block: Block, translation: Translation) -> None:
         """Give a block its translation."""
         block.translation = translation
-        self.enter(translation.body, translation)
+        self.bodies.add(translation.body, translation)
         for page in self._pages(block.pc, len(translation.code)):
             self.by_page.setdefault(page, set()).add(block)
-
-    def enter(self, address: int, records: Records) -> None:
-        """Records lie at this address."""
-        if address not in self._rows:
-            insort(self._bodies, address)
-        self._rows[address] = records
 
     def detach(self, block: Block) -> None:
         """Take a block's translation away; its records stay known, as somebody may be in them."""
@@ -110,8 +139,7 @@ class BlockTable:
 
     def forget(self, translation: Translation) -> None:
         """A translation's records are gone: nobody can be in them any more."""
-        del self._rows[translation.body]
-        del self._bodies[bisect_left(self._bodies, translation.body)]
+        self.bodies.remove(translation.body)
 
     def _pages(self, pc: int, size: int) -> range:
         return range(pc >> self._page_bits, ((pc + max(size, 1) - 1) >> self._page_bits) + 1)
@@ -133,6 +161,8 @@ class BlockTable:
 
     def pc_of_record(self, record: int) -> int:
         """The guest pc of the instruction whose record this is."""
-        body = self._bodies[bisect_right(self._bodies, record) - 1]
-        row = self._rows[body]
-        return row.pcs[bisect_right(row.offsets, record - body) - 1]
+        pc = self.bodies.pc_of(record)
+        if pc is None:
+            pc = self.pages.pc_of(record)
+        assert pc is not None, f"no record lies at {record:#x}"
+        return pc

@@ -142,7 +142,7 @@ class CodeCache:
         if record and page not in (pc // PAGE, (pc + self.frontend.max_size - 1) // PAGE):
             return record
         alone = self.translator.translate_alone(pc)
-        self.table.enter(alone.body, alone)
+        self.table.bodies.add(alone.body, alone)
         return alone.body
 
     def recheck(self, pc: int, record: int) -> int:

@@ -81,6 +81,7 @@ class LoadedPage:
         self.base = base
         self.start = start
         self.code = code
+        self.size = len(image.records)
         self._packed = image.facts
 
     @cached_property
@@ -103,12 +104,12 @@ class LoadedPage:
 
         return {pc: Facts(*facts) for pc, *facts in msgpack.unpackb(self._packed)}
 
-    @property
+    @cached_property
     def offsets(self) -> list[int]:
         """Where the records are, in order."""
         return [offset for offset, _ in self._rows]
 
-    @property
+    @cached_property
     def pcs(self) -> list[int]:
         """The guest pc of each record."""
         return [pc for _, pc in self._rows]
@@ -180,7 +181,7 @@ class KeptCode:
             return
         base = self._backend.load_records(image.records, self._handlers, image.places, image.blocks)
         made = LoadedPage(base, image, start, code)
-        self._table.enter(base, made)
+        self._table.pages.add(base, made)
         for other in (page, page + 1)[: 2 if image.spill else 1]:
             self._loaded.setdefault(other, []).append(made)
         self._used.add(page)

@@ -81,6 +81,14 @@ def test_a_fault_in_a_loaded_record_has_its_pc(start: Start) -> None:
     assert outcome(start(), data=0x7000_0000) == (7, 0, CODE + LOAD_AT, "fault")
 
 
+def test_a_fault_has_its_pc_beside_blocks_that_python_knows(start: Start) -> None:
+    keep(start)
+    second = start()
+    assert outcome(second) == (7, 0x63, CODE + SC_AT, "")
+    assert second.engine.code.known(CODE) is not None  # type: ignore[attr-defined]
+    assert outcome(second, data=0x7000_0000) == (7, 0, CODE + LOAD_AT, "fault")
+
+
 def test_other_code_is_translated(start: Start) -> None:
     keep(start)
     second = start(OTHER)

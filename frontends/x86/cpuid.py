@@ -39,7 +39,7 @@ IMPLEMENTED = frozenset("""
     fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse
     sse2 ht sse3 pclmulqdq ssse3 cx16 sse4_1 sse4_2 movbe popcnt aes rdrand hypervisor
     fsgsbase bmi1 bmi2 erms rdseed adx clflushopt clwb rdpid fsrm
-    lahf_lm abm misalignsse 3dnowprefetch syscall nx mmxext rdtscp lm 3dnowext 3dnow
+    lahf_lm abm 3dnowprefetch syscall nx mmxext rdtscp lm
     xsave osxsave avx f16c fma avx2
 """.split())
 """What a model may show: that of which all instructions are there."""

@@ -216,7 +216,8 @@ def _product(y: int, log: Decimal, is_exact: bool, env: Environment) -> int:
 def _pi() -> Decimal:
     """Machin's formula"""
     with localcontext(PRECISION):
-        return 4 * (4 * _arctan_series(1 / Decimal(5)) - _arctan_series(1 / Decimal(239)))
+        quarter = 4 * _arctan_series(1 / Decimal(5)) - _arctan_series(1 / Decimal(239))
+        return Decimal(4 * quarter)
 
 
 def _arctan_series(x: Decimal) -> Decimal:

@@ -12,7 +12,8 @@
 Every operation is one line: the value it gives, the op with the type that its table row leaves
 open, the operands.  Constants have the type the op asks for; where it leaves that open too they
 say it (`5:i32`).  `$t1` is a local, `%p0` a parameter of a helper, `{ra * 4}` an expression over
-fields.  A guest instruction is a comment.  Printing and parsing are each other's inverse.
+fields.  A guest instruction is a comment.  Printing and parsing are each other's inverse, but for
+what a pass has put on the ways out, which is only printed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import resources
+from itertools import chain
 from typing import Any
 
 from tcg import ops
@@ -62,7 +64,8 @@ def print_function(function: Function) -> str:
 class _Printer:
     def __init__(self, function: Function) -> None:
         self.function = function
-        giving = (inst for inst in function.insts() if inst.op.result)
+        everything = chain(function.insts(), function.way_out)
+        giving = (inst for inst in everything if inst.op.result)
         self.names = {inst: f"%{i}" for i, inst in enumerate(giving)}
 
     def lines(self) -> Iterable[str]:
@@ -70,6 +73,10 @@ class _Printer:
         for block in self.function:
             yield f"{block.label}:"
             for inst in block.insts:
+                yield f"  {self.line(inst)}"
+        if self.function.way_out:
+            yield "way out:"
+            for inst in self.function.way_out:
                 yield f"  {self.line(inst)}"
 
     def line(self, inst: Value) -> str:

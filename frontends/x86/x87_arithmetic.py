@@ -47,7 +47,7 @@ def combine(c: X86, operands: tuple[Value | Field, ...], compute: Binary, pops: 
         (old,) = taken
         source = extended(c, loaded, taken.full)
     else:
-        target, number = operands
+        target, number = (operand for operand in operands if not isinstance(operand, Value))
         taken = fpu.take(c, target, number)
         old, source = taken
     result = taken.result(compute(old, source))

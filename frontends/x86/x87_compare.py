@@ -81,7 +81,8 @@ def ftst(c: X86) -> None:
     """ST(0) against 0"""
     fpu.begin(c)
     taken = fpu.take(c, 0)
-    equal, unordered, less = compare(c, *taken, c.const(F80, 0), taken.full, False)
+    (value,) = taken
+    equal, unordered, less = compare(c, value, c.const(F80, 0), taken.full, False)
     fpu.set_codes(c, c3=equal, c2=unordered, c0=less, c1=0)
 
 
@@ -89,7 +90,8 @@ def to_flags(c: X86, target: Field, source: Field, is_quiet: bool, pops: int) ->
     """ZF, PF, CF <- ST(0) against ST(i); OF, SF, AF <- 0"""
     fpu.begin(c)
     taken = fpu.take(c, target, source)
-    equal, unordered, less = compare(c, *taken, taken.full, is_quiet)
+    x, y = taken
+    equal, unordered, less = compare(c, x, y, taken.full, is_quiet)
     fpu.set_codes(c, c1=0)
     c.flags.set(zf=equal, cf=less, of=0, sf=0, af=0)
     c.flags.set_parity(unordered)

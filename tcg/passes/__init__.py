@@ -16,7 +16,7 @@ PIPELINE: tuple[Callable[[Function], None], ...] = (join_blocks, forward, simpli
 """The passes before the last, which alone wants to know when the guest sees its registers."""
 
 
-PASSES: tuple[Callable[[Function], None], ...] = (join_blocks, forward, simplify, dead_slots)
+PASSES: tuple[Callable[..., None], ...] = (rotate, join_blocks, forward, simplify, dead_slots)
 """Every pass once, in the order of its first run."""
 
 

@@ -11,8 +11,8 @@ from tcg.evaluate import Evaluator, Left, State
 from tcg.faults import GuestFault
 from tcg.floats import FORMATS, is_nan
 from tcg.ir import Access, Function, Helper, Value
-from tcg.state import Slot, new_layout
-from tcg.types import F32, F64, I1, I8, I16, I32, I64, I128, V128, VOID, Type
+from tcg.state import Rotating, Slot, new_layout
+from tcg.types import F32, F64, F80, I1, I8, I16, I32, I64, I128, V128, VOID, Type
 
 LAYOUT = new_layout()
 GPR = LAYOUT.file("gpr", I32, (f"r{i}" for i in range(8)))
@@ -21,10 +21,15 @@ FLAGS = LAYOUT.file("flags", I1, ("cr0.lt", "cr0.gt", "cr0.eq"))
 OTHERS = tuple(
     LAYOUT.slot(name, type_)
     for name, type_ in (
-        ("b", I8), ("h", I16), ("d", I64), ("q", I128), ("s", F32), ("v0", V128), ("v1", V128),
-        ("v2", V128), ("v3", V128), ("v4", V128), ("v5", V128),
-    )  # fmt: skip
+        *(("b", I8), ("h", I16), ("d", I64), ("q", I128), ("s", F32)),
+        *((f"v{i}", V128) for i in range(6)),
+    )
 )
+ROTATING = Rotating(
+    LAYOUT.file("x", F80, (f"x{i}" for i in range(8))),
+    LAYOUT.slot("top", I32), LAYOUT.slot("full", I8), LAYOUT.slot("zero", I8),
+)  # fmt: skip
+"""A register stack; random functions do not know it."""
 SLOTS = (*GPR.slots, *FPR.slots, *FLAGS.slots, *OTHERS)
 SIZE = -(-LAYOUT.size // 64) * 64
 MEMORY_SIZE = 256

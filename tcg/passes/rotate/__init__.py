@@ -21,6 +21,33 @@ sees the file otherwise, such as one that stores all of it, is left out of the r
 that uses an overlay of the file (MMX) beside others that use the file itself.
 """
 
-from tcg.passes.rotate.rewrite import rotate
+from __future__ import annotations
 
-__all__ = ["rotate"]
+from collections.abc import Sequence
+
+from tcg.ir import Function
+from tcg.passes.rotate.analysis import Analysis
+from tcg.passes.rotate.place import CutAt, cut, is_indexed, separate
+from tcg.passes.rotate.rewrite import Rewriting, check_writes
+from tcg.state import Rotating
+
+
+def rotate(
+    function: Function, rotating: Rotating, entries: Sequence[str], exact: bool = False
+) -> None:
+    """Give the registers of `rotating` locals.  `entries`: the labels of what is entered.
+
+    In exact mode the file stays where it is, as everything does.
+    """
+    separate(function, rotating, entries)
+    check_writes(function, rotating)
+    if exact or not any(is_indexed(inst, rotating) for inst in function.insts()):
+        return
+    while any(is_indexed(inst, rotating) for inst in function.insts()):
+        try:
+            analysis = Analysis(function, rotating, entries)
+            analysis.run()
+            Rewriting(analysis).run()
+            return
+        except CutAt as problem:
+            cut(function, problem.where, entries)

@@ -122,12 +122,14 @@ class Analysis:
             return stack
         if known.delta != stack.delta:
             self._move(number, known.delta - stack.delta)
-            return self._leave(source, label)
+            self._leave(source, label)
+            return None
         merged: list[Tag] = []
         for n, (a, b) in enumerate(zip(known.tags, stack.tags, strict=True)):
             if isinstance(a, bool) and isinstance(b, bool):
                 if a != b:
-                    return self._leave(source, label)
+                    self._leave(source, label)
+                    return None
                 merged.append(a)
             elif isinstance(a, frozenset) and isinstance(b, frozenset):
                 merged.append(a | b)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tcg import ops
 from tcg.build import Builder
 from tcg.ir import LOCAL_OFFSET, Block, Function, Value
 from tcg.passes.rotate.analysis import REGISTERS, Analysis, Stack, Walk
 from tcg.passes.rotate.place import (
-    CutAt,
     block_pc,
-    cut,
     is_guest_block,
-    is_indexed,
-    separate,
 )
 from tcg.state import Rotating, Slot
 from tcg.types import I1, I8, I32, VOID, Type
@@ -33,28 +27,7 @@ DELTA, KEPT, FULL = _local("delta", I32), _local("kept", I8), _local("full", I8)
 others are full."""
 
 
-def rotate(
-    function: Function, rotating: Rotating, entries: Sequence[str], exact: bool = False
-) -> None:
-    """Give the registers of `rotating` locals.  `entries`: the labels of what is entered.
-
-    In exact mode the file stays where it is, as everything does.
-    """
-    separate(function, rotating, entries)
-    _check_writes(function, rotating)
-    if exact or not any(is_indexed(inst, rotating) for inst in function.insts()):
-        return
-    while any(is_indexed(inst, rotating) for inst in function.insts()):
-        try:
-            analysis = Analysis(function, rotating, entries)
-            analysis.run()
-            _Rewriting(analysis).run()
-            return
-        except CutAt as problem:
-            cut(function, problem.where, entries)
-
-
-def _check_writes(function: Function, rotating: Rotating) -> None:
+def check_writes(function: Function, rotating: Rotating) -> None:
     """Leave behind an instruction that has set the slot which is taken for zero."""
     b = Builder(Function("region", "scratch"))
     for block in list(function):
@@ -87,7 +60,7 @@ def _check_behind(function: Function, b: Builder, block: Block, at: int) -> None
     b.goto(pc, hint="leave")
 
 
-class _Rewriting:
+class Rewriting:
     """Puts the locals in place of the file."""
 
     def __init__(self, analysis: Analysis) -> None:
@@ -126,6 +99,10 @@ class _Rewriting:
             walk.operation(inst)
         end = old[-1]
         targets = end.imm if end.op is ops.CBR else (end.imm,) if end.op is ops.BR else ()
+        decided = self.analysis.number(end.args[0]) if end.op is ops.CBR else None
+        if decided is not None:
+            end.op, end.args, end.imm = ops.BR, (), targets[0 if decided else 1]
+            targets = (end.imm,)
         leaving = [label for label in targets[:2] if (block.label, label) in self.analysis.leaving]
         self._operation(b, end, walk)
         for label in leaving:

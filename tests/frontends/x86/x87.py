@@ -56,7 +56,8 @@ class Fpu:
     def of(cls, image: bytes) -> Fpu:
         """What an image says."""
         stack = [int.from_bytes(image[32 + 16 * i : 42 + 16 * i], "little") for i in range(8)]
-        return cls(*_HEAD.unpack_from(image), stack)
+        control, status, full = _HEAD.unpack_from(image)
+        return cls(control, status, full, stack)
 
     @property
     def top(self) -> int:

@@ -16,10 +16,11 @@ from tcg.passes import optimize
 from tcg.passes.dead_slots import dead_slots
 from tcg.passes.forward import forward
 from tcg.passes.join_blocks import join_blocks
+from tcg.passes.rotate import rotate
 from tcg.passes.simplify import simplify
 from tcg.text import parse_function, print_function
 from tcg.verify import verify
-from tests.tcg.machine import HELPERS, LAYOUT
+from tests.tcg.machine import HELPERS, LAYOUT, ROTATING
 
 HERE = Path(__file__).parent
 PASSES: dict[str, Callable[[Function], None]] = {
@@ -29,6 +30,7 @@ PASSES: dict[str, Callable[[Function], None]] = {
     "dead_slots": dead_slots,
     "dead_slots_exact": partial(dead_slots, exact=True),
     "all": optimize,
+    "rotate": partial(rotate, rotating=ROTATING, entries=("b_1000",)),
 }
 
 

@@ -77,11 +77,22 @@ class Translator:
             steps.append(Step(steps[-1].pc if steps else pc, self.goto_form, (following,)))
         missing = _missing(steps)
         if missing:
-            self._look_ahead(pc, decoded, missing)
-            self.maker.make_handlers(list(missing.values()))
+            self._make_handlers(pc, decoded, missing)
         if self.on_translated is not None:
             self.on_translated(pc, code.bytes[: decoded.size])
         return self._write(pc, code.bytes[: decoded.size], decoded, patience)
+
+    def _make_handlers(self, pc: int, decoded: Decoded, missing: dict[str, Form]) -> None:
+        """Make the handlers that a block lacks, and those of code that it leads to."""
+        wanted = dict(missing)
+        self._look_ahead(pc, decoded, wanted)
+        try:
+            self.maker.make_handlers(list(wanted.values()))
+        except Exception:
+            # What the guest may never come to is no reason to end it.
+            if len(wanted) == len(missing):
+                raise
+            self.maker.make_handlers(list(missing.values()))
 
     def translate_alone(self, pc: int) -> Translation:
         """Translate just the instruction at `pc`, and watch nothing; raises GuestFault."""

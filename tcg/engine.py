@@ -285,7 +285,7 @@ class Engine:
         """A program starts, and nothing of it has run yet; the name tells it from others."""
         if self._keeps:
             with self.world.lock:
-                self.code.kept.open(f"{self.frontend.name} {program}")
+                self.code.kept.open(f"{self.frontend.place} {program}")
 
     def end(self) -> None:
         """The program is about to end: keep what the next run can use."""

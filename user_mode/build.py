@@ -98,6 +98,7 @@ def build_i386(settings: Settings, loader: Loader, log: Log, environ: Mapping[st
     frontend = model_frontend("i386", model.name)
     translator = _translator(frontend, frontend.place, memory, settings, log, environ)
     abi = I386Abi(frontend.state, model, memory)
+    abi.frontend = frontend
     return _process("qemupy-i386", abi, memory, translator, loader, settings, log, environ)
 
 

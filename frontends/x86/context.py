@@ -85,8 +85,12 @@ class X86(VectorBuilder, MmxRegisters):
     imm2: Field
     vvvv: Field
 
-    def __init__(self, function: Function, state: X86State, mode: int) -> None:
+    def __init__(
+        self, function: Function, state: X86State, mode: int, checks_floats: bool = False
+    ) -> None:
+        """`checks_floats`: SSE's exceptions are looked for after each operation."""
         super().__init__(function, state.word)
+        self.checks_floats = checks_floats
         self.state = state
         self.mode = mode
         self.word = state.word

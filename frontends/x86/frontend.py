@@ -18,6 +18,8 @@ from tcg.ir import Function
 from tcg.types import integer
 
 _NOT_IN_SYMBOLS = re.compile(r"\W")
+CHECKED = "__checked"
+"""What the name and the place of a frontend end with that looks for SSE's exceptions."""
 
 
 class X86Frontend:
@@ -45,6 +47,14 @@ class X86Frontend:
         self.rotating = self.state.rotating
         self.address_type = integer(width)
         self.decode = self.table.decoder(mode, absent)
+        self.checks_floats = False
+
+    def check_floats(self) -> None:
+        """From now on lift code that raises the exceptions that MXCSR lets through (#XM)."""
+        if not self.checks_floats:
+            self.checks_floats = True
+            self.name += CHECKED
+            self.place += CHECKED
 
     @cached_property
     def semantics(self) -> Sequence[Meaning]:
@@ -63,7 +73,7 @@ class X86Frontend:
 
     def new_builder(self, function: Function) -> X86:
         """A builder with x86's registers."""
-        return X86(function, self.state, self.mode)
+        return X86(function, self.state, self.mode, self.checks_floats)
 
     def lift(self, b: Builder, row: int, fields: Sequence[FieldLike], pc: FieldLike) -> None:
         """Emit what the instruction does."""

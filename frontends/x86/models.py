@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from frontends.x86.frontend import X86Frontend
+from frontends.x86.frontend import CHECKED, X86Frontend
 
 KINDS = {"x86_64": (64, 64), "i386": (32, 32)}
 """Mode and register width by the first part of a name."""
@@ -26,6 +26,12 @@ def model_frontend(kind: str, model: str) -> X86Frontend:
     return X86Frontend(*KINDS[kind], frozenset(absent), f"{__name__}:{_name(kind, model)}")
 
 
+def _checked_frontend(kind: str, model: str) -> X86Frontend:
+    made = model_frontend(kind, model)
+    made.check_floats()
+    return made
+
+
 def _name(kind: str, model: str) -> str:
     return f"{kind}__{re.sub(r'[^a-zA-Z0-9]', '_', model)}"
 
@@ -38,4 +44,6 @@ def __getattr__(name: str) -> Callable[[], X86Frontend]:
         for model in MODELS:
             if _name(kind, model) == name:
                 return partial(model_frontend, kind, model)
+            if _name(kind, model) + CHECKED == name:
+                return partial(_checked_frontend, kind, model)
     raise AttributeError(f"there is no processor {name}")

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from frontends.x86.context import SIZES, X86, access
 from frontends.x86.state import AX
+from tcg import ops
 from tcg.decode.intel.operands import BYTES, FIXED
+from tcg.frontend import GuestException
 from tcg.ir import Value
-from tcg.types import V128, Type
+from tcg.types import I32, V128, VOID, Type
 
 if TYPE_CHECKING:
     from tcg.decode.intel.operands import Operand
@@ -273,6 +275,12 @@ ATOMIC: dict[str, Callable[..., tuple[str, Value]]] = {
 """Instructions that LOCK makes one atomic operation: which, and its operand."""
 
 
+SSE_FLOATS = "frontends.x86.sse_float"
+"""The module of the operations that raise floating-point exceptions."""
+FLOAT_FLAGS = 0x3F
+"""MXCSR's sticky flags."""
+
+
 def lift_row(c: X86, row: Row, meaning: Meaning) -> None:
     """Emit one instruction: operands, meaning, result, flags."""
     c.operands = operands = Operands(c, row)
@@ -289,9 +297,27 @@ def _lift_plain(row: Row, operands: Operands, meaning: Meaning) -> None:
         listed: tuple[Operand, ...] = ()
     else:
         listed = row.operands[1:] if "wo" in row.properties else row.operands
-    result = meaning(operands.c, *map(operands.load, listed))
+    sources = [operands.load(operand) for operand in listed]
+    if operands.c.checks_floats and meaning.__module__ == SSE_FLOATS:
+        result = _lift_checked(operands.c, lambda: meaning(operands.c, *sources))
+    else:
+        result = meaning(operands.c, *sources)
     if result is not None:
         operands.store(row.operands[0], result)
+
+
+def _lift_checked(c: X86, operation: Callable[[], Value | None]) -> Value | None:
+    """Do an operation, then raise #XM before its result is stored if MXCSR lets through what it
+    has raised.  Flags that were set before do not count (SDM vol. 1, 11.5.2).
+    """
+    before = c.emit(ops.FPGET, I32)
+    c.emit(ops.FPPUT, VOID, (before & ~FLOAT_FLAGS,))
+    result = operation()
+    raised = c.emit(ops.FPGET, I32) & FLOAT_FLAGS
+    c.emit(ops.FPPUT, VOID, (before | raised,))
+    enabled = c.get(c.slots["mxcsr_enabled"])
+    c.fault(GuestException.SIMD_FLOAT, when=(raised & enabled).ne(0))
+    return result
 
 
 def _lift_locked(c: X86, row: Row, operands: Operands, meaning: Meaning) -> None:

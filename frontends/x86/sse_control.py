@@ -2,13 +2,15 @@
 
 The guest's rounding mode, DAZ, FTZ and sticky flags are in the host's MXCSR while the guest runs,
 so that they cost nothing.  Exceptions stay masked there; which ones the guest has unmasked is kept
-in the slot `mxcsr_enabled`, and nothing comes of it: #XM is not modelled.
+in the slot `mxcsr_enabled`.  Code looks for them (#XM) only in a mode of its own, into which the
+client brings the CPU when one is let through.
 """
 
 from __future__ import annotations
 
 from frontends.insn import insn
 from frontends.x86.context import X86
+from frontends.x86.state import ASK_CHECK_FLOATS
 from tcg import ops
 from tcg.frontend import GuestException
 from tcg.ir import Value
@@ -28,7 +30,15 @@ def read_mxcsr(c: X86) -> Value:
 def write_mxcsr(c: X86, value: Value) -> None:
     """MXCSR <- value, of which reserved bits are not set."""
     c.emit(ops.FPPUT, VOID, (value,))
-    c.put(c.slots["mxcsr_enabled"], ~(value >> MASKS_SHIFT) & MASKS)
+    enabled = ~(value >> MASKS_SHIFT) & MASKS
+    c.put(c.slots["mxcsr_enabled"], enabled)
+    if not c.checks_floats:
+        c.later(lambda: _look_for_exceptions(c, enabled))
+
+
+def _look_for_exceptions(c: X86, enabled: Value) -> None:
+    with c.when(enabled.ne(0), likely=False):
+        c.ask(ASK_CHECK_FLOATS, c.next_pc)
 
 
 @insn("ldmxcsr", "vldmxcsr")

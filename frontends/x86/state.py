@@ -47,6 +47,8 @@ ASK_CPUID = 3
 ASK_RDRAND = 4
 ASK_LOAD_SEGMENT = 5
 """A selector was written to a segment register: see that its base follows."""
+ASK_CHECK_FLOATS = 6
+"""MXCSR lets exceptions through now: code is to look for them."""
 
 TLS_ENTRIES = 3
 """Segment descriptors that Linux keeps for each thread, of the GDT."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from frontends.x86.state import (
+    ASK_CHECK_FLOATS,
     ASK_CPUID,
     ASK_INT80,
     ASK_LOAD_SEGMENT,
@@ -32,6 +33,7 @@ from user_mode.siginfo import SI_KERNEL, SigInfo
 
 if TYPE_CHECKING:
     from frontends.x86.cpuid import CpuModel
+    from frontends.x86.frontend import X86Frontend
     from tcg.cpu import Cpu
     from tcg.engine import Exit
     from user_mode.process import Thread
@@ -55,11 +57,14 @@ class X86Threads:
         self.fp = fp
         self.registers = X86Registers(state)
         self.segments = Segments(state)
+        self.frontend: X86Frontend | None = None
+        """What decodes and lifts, where something runs."""
         self._gpr = state.gpr.slots
         self._asks: dict[int, Callable[[Thread, int], None]] = {
             ASK_CPUID: lambda thread, _: answer_cpuid(self.state, self.model, thread.cpu),
             ASK_RDRAND: lambda thread, more: answer_random(self.state, thread.cpu, more),
             ASK_LOAD_SEGMENT: self._load_segment,
+            ASK_CHECK_FLOATS: lambda thread, _: self.follow_mxcsr(thread),
             ASK_INT80: self.on_int80,
             ASK_SYSENTER: self.on_sysenter,
         }
@@ -130,6 +135,14 @@ class X86Threads:
             selector = thread.cpu.get(slot)
             thread.cpu.set(slot, 0)  # What was there before is lost; the base is not.
             self.protection_fault(thread, selector & ~3)
+
+    def follow_mxcsr(self, thread: Thread) -> None:
+        """Have code look for SSE's exceptions once MXCSR lets one through."""
+        frontend = self.frontend
+        enabled = self.state.layout.slots["mxcsr_enabled"]
+        if frontend and not frontend.checks_floats and thread.cpu.get(enabled):
+            frontend.check_floats()
+            thread.process.translate_anew()
 
     def on_int80(self, thread: Thread, _: int) -> None:
         """A system call of i386 from 64-bit code: as by a kernel without them."""

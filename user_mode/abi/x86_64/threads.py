@@ -46,7 +46,7 @@ class X8664Threads(X86Threads):
     def __init__(self, frontend: X86Frontend, model: CpuModel) -> None:
         """`model`: the processor that CPUID describes."""
         super().__init__(frontend.state, model, FpState(frontend.state, "xsave" in model.features))
-        self._decode = frontend.decode
+        self.frontend = frontend
 
     def start_program(self, cpu: Cpu, entry: int, stack: int) -> None:
         """start_thread(): everything is zero but rip, rsp and the kernel's selectors."""
@@ -89,6 +89,7 @@ class X8664Threads(X86Threads):
         registers, context, fp = sigframe.pop(memory, before.gpr[SP], before)
         self.registers.write(cpu, registers)
         self.fp.restore(cpu, memory, fp)
+        self.follow_mxcsr(thread)
         return context
 
     # -- addresses that are none, and the vsyscall page --------------------------------------
@@ -111,7 +112,7 @@ class X8664Threads(X86Threads):
             code = thread.process.memory.fetch(pc, self.instruction_bytes)
         except GuestFault:
             return None
-        return self._decode(code, 0, pc)
+        return self.frontend.decode(code, 0, pc) if self.frontend else None
 
     def _vsyscall(self, thread: Thread, number: int) -> SigInfo | None:
         """emulate_vsyscall(): make the call, and return from the function that it is."""

@@ -440,10 +440,12 @@ exception:
   store i64 %exception.pc, ptr %pc.at
   ret void
 asked:
-  ; int 0x80 stands at the exits, and leaves behind itself
+  ; int 0x80 stands at the exits, and leaves behind itself; what else is asked is no exit yet
   store i32 0, ptr %ended.at
   store i32 0, ptr %exit.at
-  %exit.pc = sub i64 %left.pc, 2
+  %is.exit = icmp ule i64 %info, 1
+  %behind = select i1 %is.exit, i64 2, i64 0
+  %exit.pc = sub i64 %left.pc, %behind
   store i64 %exit.pc, ptr %pc.at
   store i64 %info, ptr %detail.at
   ret void

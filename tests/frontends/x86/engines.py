@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from frontends.x86.frontend import I386Frontend, X86Frontend, X8664Frontend
-from frontends.x86.state import SEGMENTS
+from frontends.x86.state import ASK_INT80, SEGMENTS
 from tcg.engine import Exit
 from tcg.faults import GuestFault
-from tcg.frontend import GuestException
+from tcg.frontend import SYSTEM_CALL, GuestException
 from tcg.log import Log
 from tests.frontends.x86 import case
 from tests.frontends.x86.batch import Batch, address
@@ -169,6 +169,7 @@ class OurEngine:
         self._fpu = struct.pack("<11i", *fpu)
         pairs = [SIGNALS.get(GuestException(i), (0, i)) if i else (0, 0) for i in range(_MOST + 1)]
         self._signals = struct.pack(f"<{2 * len(pairs)}i", *(n for pair in pairs for n in pair))
+        self.checked = self.frontend.place.endswith("checked")
         self.slow = 0
         """How many cases had to be run through Python."""
 
@@ -311,7 +312,7 @@ class OurEngine:
         ended = trap = where = 0
         pc = left.pc
         if left.kind == "syscall":
-            pc -= STOP_BYTES
+            pc -= STOP_BYTES if left.code in (SYSTEM_CALL, ASK_INT80) else 0
         elif left.kind == "exception":
             ended, trap = SIGNALS[GuestException(left.code)]
         elif left.kind == "fault":
@@ -325,33 +326,46 @@ class OurEngine:
 _MOST = max(GuestException)
 
 
-def interp(mode: int) -> OurEngine:
+def interp(mode: int, checked: bool = False) -> OurEngine:
     """The evaluator."""
     from tcg.interp import Interpreter
 
     memory = FlatMemory(mode)
-    return OurEngine(mode, memory, Interpreter(FRONTENDS[mode](), memory, Log()), False, False)
+    engine = Interpreter(_frontend(mode, checked), memory, Log())
+    return OurEngine(mode, memory, engine, False, False)
 
 
-def native(mode: int, jit: bool) -> OurEngine:
+def native(mode: int, jit: bool, checked: bool = False) -> OurEngine:
     """Native code: handlers alone, or handlers and regions of whatever is entered once."""
     from backend.llvm.cache import open_cache
     from backend.llvm.host import LlvmBackend
     from tcg.engine import Engine, EngineOptions
 
-    frontend, memory, log = FRONTENDS[mode](), NativeMemory(mode), Log()
+    frontend, memory, log = _frontend(mode, checked), NativeMemory(mode), Log()
     backend = LlvmBackend(frontend.place, frontend.pc_shift, open_cache(os.environ), log)
     backend.waits = True
     options = EngineOptions(jit, hot_entries=1)
     engine = Engine(frontend, memory.guest, backend, options, log)
-    engine.set_exact(jit)
     memory.guest.code_changed = engine.invalidate
     return OurEngine(mode, memory, engine, True, jit)
 
 
-ENGINES = {
+def _frontend(mode: int, checked: bool) -> X86Frontend:
+    frontend: X86Frontend = FRONTENDS[mode]()
+    if checked:
+        frontend.check_floats()
+    return frontend
+
+
+class Make(Protocol):
+    """Makes an engine for code of a mode; `checked`: it looks for SSE's exceptions."""
+
+    def __call__(self, mode: int, checked: bool = False) -> OurEngine: ...
+
+
+ENGINES: dict[str, Make] = {
     "interp": interp,
-    "threaded": lambda mode: native(mode, jit=False),
-    "jit": lambda mode: native(mode, jit=True),
+    "threaded": lambda mode, checked=False: native(mode, False, checked),
+    "jit": lambda mode, checked=False: native(mode, True, checked),
 }
-"""How to make our engines, by name and mode."""
+"""How to make our engines, by name."""

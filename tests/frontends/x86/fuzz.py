@@ -119,7 +119,7 @@ class Fuzzer:
         assert decoded is not None
         if self.mode == 16 and leads_away(row, dict(zip(FIELDS, decoded.fields, strict=True))):
             return None
-        return make_trial(self.mode, decoded.row, row, code, decoded.fields, pc, self.random)
+        return make_trial(self.mode, decoded.row, row, code, decoded.fields, pc, self.random, self.ours.checked)
 
     def _pc(self) -> int:
         slots = self.place.code_size // SLOT
@@ -238,13 +238,14 @@ def main() -> None:
     parser.add_argument("--instructions", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--checked", action="store_true", help="code that looks for #XM")
     parser.add_argument("--code", help="just this instruction, in hexadecimal")
     options = parser.parse_args()
     host = Host()
     failed = False
     for mode in modes_of(options.mode):
         start = time.monotonic()
-        fuzzer = Fuzzer(ENGINES[options.engine](mode), host, options.seed)
+        fuzzer = Fuzzer(ENGINES[options.engine](mode, options.checked), host, options.seed)
         if options.code:
             trial = fuzzer.trial_of(bytes.fromhex(options.code), fuzzer._pc())
             assert trial is not None, "this does not decode"

@@ -69,8 +69,8 @@ UNDEFINED: Mapping[str, int] = {
 class Trial:
     """One instruction, ready to be run.
 
-    `exits`: where it may go on, by address; `base`: what `model` is made of; `mask`: which bits
-    of a case are compared.
+    `exits`: where it may go on; `mask`: which bits of a case are compared; `checked`: the engine
+    looks for SSE's exceptions.
     """
 
     mode: int
@@ -86,6 +86,7 @@ class Trial:
     model: bytes
     mask: bytes
     fillers: tuple[Filler, ...] = field(repr=False)
+    checked: bool = False
 
     @property
     def place(self) -> Place:
@@ -132,8 +133,9 @@ def leads_away(row: Row, fields: dict[str, int]) -> bool:
 
 
 def make_trial(
-    mode: int, index: int, row: Row, code: bytes, decoded: tuple[int, ...], pc: int, random: Random
-) -> Trial:
+    mode: int, index: int, row: Row, code: bytes, decoded: tuple[int, ...], pc: int,
+    random: Random, checked: bool = False,
+) -> Trial:  # fmt: skip
     """Everything about an instruction that was decoded at `pc`."""
     place = PLACES[mode]
     fields = dict(zip(FIELDS, decoded, strict=True))
@@ -155,6 +157,7 @@ def make_trial(
     return Trial(
         mode, index, row, code, pc, fields, tuple(exits), window_at, window, vectors, bytes(model),
         compared(mode, vectors, window, UNDEFINED.get(row.function, 0)), tuple(fillers),
+        checked,
     )  # fmt: skip
 
 

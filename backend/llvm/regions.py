@@ -14,9 +14,11 @@ from importlib import import_module
 from time import process_time
 from typing import Any
 
+from backend.llvm import halves
 from backend.llvm.blob import head_symbol
 from backend.llvm.compilation import compile_module
 from backend.llvm.extended import is_extended
+from backend.llvm.halves import find_pairs
 from backend.llvm.llvmlite_api import Listing, Options
 from backend.llvm.lower import (
     ATTRIBUTES,
@@ -30,7 +32,7 @@ from backend.llvm.lower import (
 )
 from tcg import ops
 from tcg.frontend import Frontend
-from tcg.ir import LOCAL_OFFSET, Function, Value, is_local
+from tcg.ir import LOCAL_OFFSET, Block, Function, Value, is_local
 from tcg.ops import Op
 from tcg.passes import optimize
 from tcg.passes.idioms import idioms
@@ -77,6 +79,11 @@ class RegionLowering(Lowering):
         self.homes: dict[Slot, str] = {}
         self.leaves_by: set[str] = set()
         self.unused_floats: set[Value] = set()
+        self.pairs = find_pairs(region, self.in_memory)
+        self.wholes: dict[Slot, str] = {}
+        """By lower half, the value as it is at this place of the block."""
+        self.halved: dict[Value, str] = {}
+        """Reads of halves, and the values that these are halves of."""
 
     def text(self) -> str:
         """The region as an LLVM function."""
@@ -100,9 +107,12 @@ class RegionLowering(Lowering):
         body, self.lines = self.lines, []
         for slot, home in self.homes.items():
             memory = self.memory_type(slot.type)
+            if slot in self.pairs:
+                memory = halves.WHOLE
+                value = self._joined(*(self._of_env(s, halves.HALF) for s in self.pairs[slot]))
+            else:
+                value = self._of_env(slot, memory)
             self.line(f"{home} = alloca {memory}")
-            pointer = self.temp(f"getelementptr i8, ptr %env, i64 {slot.offset}")
-            value = self.temp(f"load {memory}, ptr {pointer}{STATE}")
             self.line(f"store {memory} {value}, ptr {home}")
         for slot in self.lazy:
             self.line(f"store i8 0, ptr {self._kind_home(slot)}")
@@ -112,6 +122,10 @@ class RegionLowering(Lowering):
             self._find_entry()
         self.entry += self.lines
         self.lines = body
+
+    def _of_env(self, slot: Slot, memory: str) -> str:
+        pointer = self.temp(f"getelementptr i8, ptr %env, i64 {slot.offset}")
+        return self.temp(f"load {memory}, ptr {pointer}, align {min(slot.type.bytes, 16)}{STATE}")
 
     def _find_entry(self) -> None:
         """Put the number of the entry whose head we came by into the local ENTRY."""
@@ -132,12 +146,17 @@ class RegionLowering(Lowering):
         slot: Slot = inst.imm
         if slot in self.lazy:
             self.names[inst] = self.temp(f"trunc i8 {self._flag(slot)} to i1")
+        elif slot in self.pairs:
+            self.halved[inst] = self._whole(slot)
         else:
             self.names[inst] = self.load_slot(self.slot_pointer(slot), inst.type, "")
 
     def lower_put(self, inst: Value) -> None:
         """Write a slot; of a flag that is a comparison, keep what was compared."""
         slot: Slot = inst.imm
+        if slot in self.pairs:
+            self._put_half(slot, self.operand(inst.args[0]))
+            return
         kinds = self.lazy.get(slot)
         if kinds is None:
             super().lower_put(inst)
@@ -152,6 +171,55 @@ class RegionLowering(Lowering):
                 home = self.local_pointer(_lazy_local(slot, place, number, operand.type))
                 self.line(f"store {operand.type} {self.operand(operand)}, ptr {home}")
         self.line(f"store i8 {number}, ptr {self._kind_home(slot)}")
+
+    # -- halves of one value: see halves.py ------------------------------------------------------
+
+    def start_block(self, block: Block) -> None:
+        self.wholes.clear()
+        super().start_block(block)
+
+    def operand(self, value: Value) -> str:
+        whole = self.halved.get(value)
+        return super().operand(value) if whole is None else self._half(value.imm, whole)
+
+    def lower_shuffle(self, inst: Value) -> None:
+        """Lanes of two vectors; of what are two halves of one value, that value."""
+        reads = halves.joined_reads(inst)
+        wholes = {self.halved.get(read) for read in reads}
+        whole = wholes.pop() if len(wholes) == 1 else None
+        if whole is not None and self.pairs[reads[0].imm] == (reads[0].imm, reads[1].imm):
+            self.names[inst] = whole
+        else:
+            super().lower_shuffle(inst)
+
+    def _whole(self, slot: Slot) -> str:
+        """The value that a slot is half of."""
+        low = self.pairs[slot][0]
+        if low not in self.wholes:
+            self.wholes[low] = self.temp(f"load {halves.WHOLE}, ptr {self.slot_pointer(low)}")
+        return self.wholes[low]
+
+    def _half(self, slot: Slot, whole: str) -> str:
+        part = self._part(whole, int(slot is self.pairs[slot][1]))
+        return self.temp(f"bitcast {halves.HALF} {part} to {llvm_type(slot.type)}")
+
+    def _part(self, whole: str, number: int) -> str:
+        lanes = halves.LANES[number]
+        return self.temp(f"shufflevector {halves.WHOLE} {whole}, {halves.WHOLE} poison, {lanes}")
+
+    def _joined(self, low: str, high: str) -> str:
+        half = halves.HALF
+        return self.temp(f"shufflevector {half} {low}, {half} {high}, {halves.JOINED}")
+
+    def _put_half(self, slot: Slot, text: str) -> None:
+        given = self.temp(f"bitcast {llvm_type(slot.type)} {text} to {halves.HALF}")
+        low, whole = self.pairs[slot][0], self._whole(slot)
+        if slot is low:
+            made = self._joined(given, self._part(whole, 1))
+        else:
+            made = self._joined(self._part(whole, 0), given)
+        self.wholes[low] = made
+        self.line(f"store {halves.WHOLE} {made}, ptr {self.slot_pointer(low)}")
 
     # -- flags: nobody looks at most of them, so what was compared is kept instead ---------------
 
@@ -248,8 +316,10 @@ class RegionLowering(Lowering):
 
     def _ways_out(self) -> None:
         if "exit" in self.leaves_by:
+            self.wholes.clear()
             self._exit()
         if "exit_jump" in self.leaves_by:
+            self.wholes.clear()
             self.label("exit_jump")
             self._write_back()
             pc = self.temp(f"load i64, ptr {self.local_pointer(EXIT_PC)}")
@@ -289,6 +359,8 @@ class RegionLowering(Lowering):
             memory = self.memory_type(slot.type)
             if slot in self.lazy:
                 value = self._flag(slot)
+            elif slot in self.pairs:
+                value = self._half(slot, self._whole(slot))
             else:
                 value = self.temp(f"load {memory}, ptr {self.slot_pointer(slot)}")
             pointer = self.temp(f"getelementptr i8, ptr %env, i64 {slot.offset}")
@@ -355,6 +427,7 @@ class ExactRegionLowering(RegionLowering):
         self.in_memory = {inst.imm for inst in region.insts() if inst.op in (ops.GET, ops.PUT)}
         self.dirty = set()
         self.lazy = {}
+        self.pairs = {}
         self.pc = 0
 
     def store_slot(self, pointer: str, type_: Type, text: str, volatile: str = "") -> None:

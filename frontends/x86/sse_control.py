@@ -30,14 +30,13 @@ def read_mxcsr(c: X86) -> Value:
 def write_mxcsr(c: X86, value: Value) -> None:
     """MXCSR <- value, of which reserved bits are not set."""
     c.emit(ops.FPPUT, VOID, (value,))
-    enabled = ~(value >> MASKS_SHIFT) & MASKS
-    c.put(c.slots["mxcsr_enabled"], enabled)
+    c.put(c.slots["mxcsr_enabled"], ~(value >> MASKS_SHIFT) & MASKS)
     if not c.checks_floats:
-        c.later(lambda: _look_for_exceptions(c, enabled))
+        c.later(lambda: _look_for_exceptions(c))
 
 
-def _look_for_exceptions(c: X86, enabled: Value) -> None:
-    with c.when(enabled.ne(0), likely=False):
+def _look_for_exceptions(c: X86) -> None:
+    with c.when(c.get(c.slots["mxcsr_enabled"]).ne(0), likely=False):
         c.ask(ASK_CHECK_FLOATS, c.next_pc)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from frontends.x86.state import AX, CX, SP
+from frontends.x86.fpu_image import write_mxcsr
+from frontends.x86.state import ASK_CHECK_FLOATS, AX, CX, SP
 from tcg.engine import Exit
 from tcg.frontend import GuestException
 from user_mode.abi.x86_64.convention import ARGUMENTS
@@ -145,7 +146,7 @@ EXCEPTIONS = {
 @pytest.mark.parametrize("code", EXCEPTIONS)
 def test_exceptions_are_signals(guest: Any, code: GuestException) -> None:
     signo, si_code, has_address, number = EXCEPTIONS[code]
-    guest.cpu.set_header("mxcsr", 0x1D84)
+    write_mxcsr(guest.state, guest.cpu, 0x1D84)
     info = guest.abi.exception(guest.cpu, code)
     assert (info.signo, info.code) == (signo, si_code)
     assert info.address == (guest.cpu.pc if has_address else 0)
@@ -235,3 +236,15 @@ def test_cpuinfo_is_that_of_the_model() -> None:
     flags = rows["flags"].split()
     assert {"fpu", "sse2", "pni", "ssse3", "sse4_2", "lm"} <= set(flags)
     assert not {"aes", "avx", "sse3"} & set(flags)
+
+
+def test_code_looks_for_float_exceptions_once_they_are_let_through(guest: Any) -> None:
+    anew = []
+    guest.process.translate_anew = lambda: anew.append(guest.frontend.place)
+    guest.abi.follow_mxcsr(guest.thread)
+    assert not anew
+    guest.cpu.set(guest.state.layout.slots["mxcsr_enabled"], 4)
+    for _ in range(2):
+        guest.abi.on_ask(guest.thread, ASK_CHECK_FLOATS)
+    assert anew == [guest.frontend.place]
+    assert guest.frontend.place.endswith("__checked")

@@ -84,6 +84,7 @@ class I386Threads(X86Threads):
         pop = sigframe.pop_rt if is_rt else sigframe.pop_old
         found = pop(memory, before.gpr[SP], before)
         self.fp.restore(cpu, memory, found.fpstate)
+        self.follow_mxcsr(thread)
         self.registers.write(cpu, found.registers)
         for number in range(len(SEGMENTS)):
             if found.registers.segments[number] != before.segments[number]:

@@ -82,6 +82,9 @@ class Backend(HandlerMaker, Protocol):
     def keep_images(self, key: str, symbols: Sequence[str], images: dict[int, bytes]) -> None:
         """Keep page images, and the handlers' symbols that their numbers stand for."""
 
+    def images_age(self, key: str) -> float:
+        """Seconds since images were kept for this key; infinite if there are none."""
+
     def handler_addresses(self, symbols: Sequence[str]) -> Sequence[int]:
         """Where those handlers are; 0 for one that is not there."""
 

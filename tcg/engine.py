@@ -321,7 +321,7 @@ class Engine:
     def after_fork_in_child(self) -> None:
         """Only the calling thread is left: new locks, no helpers of the parent's."""
         self.world.renew()
-        self.code.kept.start_over()
+        self.code.kept.after_fork_in_child()
         self.hot.after_fork_in_child()
         self.backend.after_fork_in_child()
 

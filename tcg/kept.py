@@ -32,6 +32,8 @@ from tcg.state import Head, Record, unset_link
 
 WORTH_KEEPING = 16
 """So many new blocks are worth writing the file anew."""
+CHILDREN_WAIT = 2.0
+"""Seconds for which the file must have been left alone for a forked child to write it anew."""
 MOST_BYTES = 64 << 20
 """What the images of one program may take; beyond, those that were not used go."""
 MOST_HANDLERS = MOST_UNITS = 1 << 16
@@ -133,6 +135,7 @@ class KeptCode:
         self._used: set[int] = set()
         self._new_blocks = 0
         self._new_pages: set[int] = set()
+        self._is_child = False
         self.statistics = {"pages_loaded": 0, "pages_kept": 0}
 
     def open(self, key: str) -> None:
@@ -155,9 +158,14 @@ class KeptCode:
         self.start_over()
 
     def start_over(self) -> None:
-        """What was translated so far is no news (after a fork: it is the parent's)."""
+        """What was translated so far is no news."""
         self._new_blocks = 0
         self._new_pages.clear()
+
+    def after_fork_in_child(self) -> None:
+        """What was translated so far is the parent's, which may have many children like this."""
+        self.start_over()
+        self._is_child = True
 
     # -- loading ---------------------------------------------------------------------------
 
@@ -240,6 +248,8 @@ class KeptCode:
     def keep(self) -> None:
         """The program ends: write down what is new, if it is worth it."""
         if self._key is None or self._new_blocks < WORTH_KEEPING:
+            return
+        if self._is_child and self._backend.images_age(self._key) < CHILDREN_WAIT:
             return
         numbers = {symbol: number for number, symbol in enumerate(self._symbols)}
         by_address = self._backend.handler_symbols()

@@ -18,6 +18,7 @@ from _blake2 import blake2b  # hashlib's own; hashlib itself takes 3 ms to impor
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
+from math import inf
 from time import time
 
 from tcg.decode.cache import cache_directory
@@ -87,6 +88,13 @@ class Cache:
     def get(self, key: str) -> bytes | None:
         """What was put under this key, if it is still there and whole."""
         return None if self.directory is None else self._read(self._path(key), key)
+
+    def age(self, key: str) -> float:
+        """Seconds since something was put under this key, or used after a long time."""
+        try:
+            return time() - os.stat(self._path(key)).st_mtime
+        except OSError:
+            return inf
 
     def put(self, key: str, data: bytes) -> None:
         """Keep `data` under this key."""

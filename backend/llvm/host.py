@@ -106,6 +106,10 @@ class LlvmBackend:
 
         self.cache.put(self._images_key(key), msgpack.packb((symbols, images)))
 
+    def images_age(self, key: str) -> float:
+        """Seconds since images were kept for this key; infinite if there are none."""
+        return self.cache.age(self._images_key(key))
+
     def handler_addresses(self, symbols: Sequence[str]) -> Sequence[int]:
         """Where those handlers are; 0 for one that is not there."""
         return [self._addresses.get(symbol, 0) for symbol in symbols]

@@ -41,6 +41,10 @@ LOOPS = {
         "c5 fc 10 0f  c5 f4 59 c8  c5 f4 58 0e  c5 fc 11 0e",       # vmovups vmulps vaddps vmovups
         {"vmovups": 3, "vmulps": 1, "vaddps": 1},
     ),
+    "AVX registers that live from turn to turn": (
+        "c5 fc 58 07  c5 e5 fe dc  f3 0f 59 f5",                    # vaddps vpaddd mulss
+        {"vaddps": 1, "vmovups": 1, "vpaddd": 1, "vmulss": 1},
+    ),
     "FMA": (
         "c4 e2 f1 b8 c2  c4 e2 e9 98 c8",                           # vfmadd231pd vfmadd132pd
         {"vfmadd231pd": 1, "vfmadd132pd": 1},

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from backend.llvm.blob import Blob
+from backend.llvm.halves import find_pairs
 from backend.llvm.lower import Declarations, finish_module
 from backend.llvm.regions import PASSES, RegionLowering
 from tcg import floats, ops
@@ -283,3 +284,44 @@ def test_row(machine: Machine, row_code: dict[str, int], row: Simd, imm: int) ->
         values = [value_of(random, lane_of(row), one_nan=False) for _ in range(3)]
         mxcsr = MODES[turn % len(MODES)] if row.raises else 0x1F80
         compare(machine, row_code[function.name], function, values, mxcsr)
+
+
+# -- two slots that a region keeps as one value ----------------------------------------------------
+
+
+def halves_function() -> Function:
+    """A loop that joins slots, splits the result, and now and then writes a half alone."""
+    b = Builder(Function("region", "H"))
+    words, half = vector(I32, 8), vector(I32, 4)
+    left = b.local(I32)
+    b.put(left, 3)
+    with b.loop() as loop:
+        b.poll(PC)
+        loop.leave_if(b.get(left).eq(0))
+        b.put(left, b.get(left) - 1)
+        total = operand(b, 0, words) + operand(b, 1, words)
+        put_result(b, total.bitcast(V256))
+        b.put(V[2], (b.get(V[2]).bitcast(half) + b.get(V[1]).bitcast(half)).bitcast(V128))
+        with b.when(b.get(left).eq(1)):
+            b.put(V[1], b.get(V[3]))
+        twice = b.get(V[0]).bitcast(vector(I64, 2))
+        b.put(V[4], b.extract(b.shuffle(twice, twice, (0, 1, 2, 3)), 2).zext(I128).bitcast(V128))
+    b.goto(PC + 4)
+    return b.function
+
+
+def test_halves_of_one_value(machine: Machine) -> None:
+    assert set(find_pairs(halves_function(), ())) == set(V[:4])
+    function = halves_function()
+    code = code_of(machine, [function])["H"]
+    random = Random("halves")
+    for _ in range(TURNS):
+        values = [random.getrandbits(256) for _ in range(3)]
+        state = new_state({"mxcsr": 0x1F80})
+        for i, value in enumerate(values):
+            state.set(V[2 * i], value & V128.mask)
+            state.set(V[2 * i + 1], value >> 128)
+        machine.run(code, state, bytes(PAGE))
+        Evaluator().run(function, state, Bytes())
+        found = machine.slots()
+        assert {s.name: found[s.name] for s in V} == {s.name: state.get(s) for s in V}

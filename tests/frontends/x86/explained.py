@@ -107,6 +107,12 @@ def _singles_are_near(x: int, y: int) -> bool:
     return all(abs(a - b) <= NEAR for a, b in pairs)
 
 
+def blended_load(d: Difference) -> bool:
+    """A region does not read the lanes of memory that a blend does not choose."""
+    faulted = (d.theirs["ended"], d.theirs["exit"]) == (SIGSEGV, PAGE_FAULT)
+    return "blendv" in d.trial.row.name and faulted and not d.ours["ended"]
+
+
 EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     repeated_compare,
     pop_all,
@@ -118,6 +124,7 @@ EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     faulting_gather,
     partial_store,
     estimate,
+    blended_load,
 )
 
 

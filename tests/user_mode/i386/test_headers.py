@@ -82,7 +82,8 @@ FRAMES = r"""
 #include <asm/sigcontext.h>
 #include <asm/ucontext.h>
 #include <asm/siginfo.h>
-struct sigframe { char *pretcode; int sig; struct sigcontext_32 sc; struct _fpstate_32 fpstate_unused;
+struct sigframe { char *pretcode; int sig; struct sigcontext_32 sc;
+                  struct _fpstate_32 fpstate_unused;
                   unsigned long extramask; char retcode[8]; };
 struct rt_sigframe { char *pretcode; int sig; void *pinfo, *puc; siginfo_t info;
                      struct { unsigned long uc_flags; void *uc_link; stack_t uc_stack;

@@ -87,7 +87,7 @@ def test_a_model_is_consistent(model: CpuModel) -> None:
 
 def sizes(model: CpuModel) -> list[int]:
     """Cache sizes as a C library computes them from leaf 4 (SDM vol. 2, CPUID)."""
-    found = []
+    found: list[int] = []
     for part in range(10):
         eax, ebx, ecx, _ = model.leaf(4, part)
         if not eax & 31:

@@ -7,7 +7,7 @@ are exact.  Transcendental functions are computed to 40 digits and rounded once;
 instruction may be off by one in the last place.
 """
 
-# ruff: noqa: D403 -- x is a name
+# ruff: noqa: ARG001, D403 -- meanings take the environment, wanted or not; x is a name
 
 from __future__ import annotations
 

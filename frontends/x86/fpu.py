@@ -20,7 +20,8 @@ from frontends.x86.context import X86, Field
 from tcg import ops
 from tcg.fmath import C0, C1, C2, C3, FUNCTIONS
 from tcg.frontend import GuestException
-from tcg.ir import Value
+from tcg.ir import LOCAL_OFFSET, Value
+from tcg.state import Slot
 from tcg.types import F80, I1, I8, I16, I32, VOID
 
 INDEFINITE = 0xFFFF_C000_0000_0000_0000
@@ -35,6 +36,9 @@ BEFORE_STORE = BEFORE_RESULT | 1 << 3 | 1 << 4
 """A store to memory is not made either if the result is too large or too small (8.5.4, 8.5.5)."""
 
 CODES = (("fpu_c0", C0), ("fpu_c1", C1), ("fpu_c2", C2), ("fpu_c3", C3))
+
+BEFORE = Slot("fpu_before", I32, LOCAL_OFFSET)
+"""The sticky flags before the instruction, if some exception is not masked."""
 
 
 # -- exceptions ------------------------------------------------------------------------------------
@@ -64,16 +68,24 @@ def traps(c: X86) -> Value:
 def begin(c: X86) -> None:
     """Raise #MF if an exception is pending, as instructions that wait do (SDM vol. 1, 8.6)."""
     with c.when(traps(c), likely=False):
+        c.put(BEFORE, sticky_flags(c))
         c.raise_(GuestException.FLOAT, c.pc, when=unmasked(c).ne(0))
 
 
 @contextmanager
 def commit(c: X86, forbidding: int = BEFORE_RESULT) -> Iterator[None]:
-    """Do something unless the instruction has just met an unmasked exception that forbids it."""
+    """Do something unless the instruction has just met an unmasked exception that forbids it.
+
+    An operation that comes to nothing raises no more than that exception.
+    """
     look, go, after = c.new_block("look"), c.new_block("go"), c.new_block("kept")
+    undone = c.new_block("undone")
     c.cbr(traps(c), look, go, likely=False)
     c.open(look)
-    c.cbr(unmasked(c, forbidding).ne(0), after, go)
+    c.cbr(unmasked(c, forbidding).ne(0), undone, go)
+    c.open(undone)
+    c.emit(ops.F80SET, VOID, (c.get(BEFORE) | sticky_flags(c) & forbidding,))
+    c.br(after)
     c.open(go)
     yield
     c.br(after)

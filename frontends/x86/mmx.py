@@ -232,7 +232,9 @@ TO_INTEGERS = {
 
 @insn(*TO_INTEGERS)
 def to_integers(c: X86, src: Value) -> Value:
-    """dst <- two integers from two floats"""
+    """dst <- two integers from two floats; singles are in the lower half"""
+    if c.row.operands[1].size == "q":
+        src = widened(c, result(c, src))
     return result(c, c.simd(TO_INTEGERS[c.row.name], src))
 
 

@@ -105,21 +105,26 @@ def _unit(c: X86) -> Type:
     return I16 if c.opsize == 2 else I32
 
 
-def store_environment(c: X86, target: Value) -> int:
-    """FCW, FSW, FTW and four words of pointers, which are not kept; gives the size in bytes.
+def environment(c: X86) -> list[Value]:
+    """FCW, FSW, FTW and four words of pointers, which are not kept.
 
     In the 32-bit format reserved halves are all ones (SDM vol. 1, figures 8-9 to 8-12).
     """
     unit = _unit(c)
-    size = unit.bytes
     words = [c.get(c.slots["fpu_cw"]), fpu.status_word(c), tag_word(c)]
-    for i, word in enumerate(words):
-        wide = word if unit is I16 else word.zext(I32) | 0xFFFF_0000
-        c.store_le(target + i * size, wide)
-    for i in range(3, 7):
-        reserved = 0xFFFF_0000 if unit is I32 and i == 6 else 0
-        c.store_le(target + i * size, c.const(unit, reserved))
-    return 7 * size
+    if unit is I32:
+        words = [word.zext(I32) | 0xFFFF_0000 for word in words]
+    zero = c.const(unit, 0)
+    words += [zero, zero, zero, c.const(unit, 0xFFFF_0000)]
+    return words
+
+
+def store_backwards(c: X86, target: Value, values: list[Value]) -> None:
+    """Store values behind each other, the last one first: then nothing is stored before a fault."""
+    end = sum(value.type.bytes for value in values)
+    for value in reversed(values):
+        end -= value.type.bytes
+        c.store_le(target + end, value)
 
 
 def load_environment(c: X86, source: Value) -> int:
@@ -136,7 +141,7 @@ def load_environment(c: X86, source: Value) -> int:
 @insn
 def fnstenv(c: X86, target: Value) -> None:
     """memory <- the environment; all exceptions are masked then"""
-    store_environment(c, target)
+    store_backwards(c, target, environment(c))
     fpu.load_control(c, c.get(c.slots["fpu_cw"]) | fpu.MASKS)
 
 
@@ -150,10 +155,9 @@ def fldenv(c: X86, source: Value) -> None:
 @insn
 def fnsave(c: X86, target: Value) -> None:
     """memory <- the environment, ST(0) to ST(7); then as FNINIT"""
-    size = store_environment(c, target)
-    for i in range(8):
-        value = c.get_file(c.state.fpr, fpu.number(c, i))
-        c.store_le(target + size + 10 * i, value)
+    words = environment(c)
+    stack = [c.get_file(c.state.fpr, fpu.number(c, i)) for i in range(8)]
+    store_backwards(c, target, words + stack)
     reset(c)
 
 

@@ -6,7 +6,6 @@ from frontends.insn import insn
 from frontends.x86 import fpu
 from frontends.x86.context import X86
 from tcg.ir import Value
-from tcg.types import F80
 
 
 def unary(c: X86, name: str) -> None:
@@ -130,12 +129,12 @@ def leave_outside(c: X86, outside: Value) -> None:
 
 @insn
 def fptan(c: X86) -> None:
-    """ST(0) <- tan ST(0); push 1"""
-    result, outside, taken = angle(c, "tan", pushes=True)
+    """ST(0) <- tan ST(0); push 1, or once more what is no number"""
+    result, outside, _ = angle(c, "tan", pushes=True)
     leave_outside(c, outside)
     with fpu.commit(c):
         fpu.write(c, 0, result)
-        fpu.put_on_top(c, taken.result(c.const(F80, fpu.ONE)))
+        fpu.put_on_top(c, c.select(result.funo(result), result, fpu.ONE))
 
 
 @insn

@@ -275,8 +275,8 @@ ATOMIC: dict[str, Callable[..., tuple[str, Value]]] = {
 """Instructions that LOCK makes one atomic operation: which, and its operand."""
 
 
-SSE_FLOATS = "frontends.x86.sse_float"
-"""The module of the operations that raise floating-point exceptions."""
+FLOATS = frozenset(("frontends.x86.sse_float", "frontends.x86.avx"))
+"""The modules with operations that raise floating-point exceptions."""
 FLOAT_FLAGS = 0x3F
 """MXCSR's sticky flags."""
 
@@ -298,7 +298,7 @@ def _lift_plain(row: Row, operands: Operands, meaning: Meaning) -> None:
     else:
         listed = row.operands[1:] if "wo" in row.properties else row.operands
     sources = [operands.load(operand) for operand in listed]
-    if operands.c.checks_floats and meaning.__module__ == SSE_FLOATS:
+    if operands.c.checks_floats and meaning.__module__ in FLOATS:
         result = _lift_checked(operands.c, lambda: meaning(operands.c, *sources))
     else:
         result = meaning(operands.c, *sources)

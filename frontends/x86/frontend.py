@@ -15,6 +15,7 @@ from tcg.build import Builder
 from tcg.fields import FieldLike
 from tcg.frontend import Decoded
 from tcg.ir import Function
+from tcg.state import Rotating
 from tcg.types import integer
 
 _NOT_IN_SYMBOLS = re.compile(r"\W")
@@ -44,7 +45,7 @@ class X86Frontend:
         self.table = x86_table()
         self.state = X86State(width)
         self.layout = self.state.layout
-        self.rotating = self.state.rotating
+        self.rotating: Rotating | None = self.state.rotating
         self.address_type = integer(width)
         self.decode = self.table.decoder(mode, absent)
         self.checks_floats = False

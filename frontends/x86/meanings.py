@@ -15,7 +15,8 @@ FAMILIES = (
     "shift", "multiply", "bits", "bcd", "bmi", "atomics", "string", "flag_instructions", "frames",
     "far", "system",
     "x87_arithmetic", "x87_compare", "x87_control", "x87_decimal", "x87_functions", "x87_move",
-    "sse_moves", "sse_float", "sse_integer", "sse_strings", "sse_control", "mmx", "avx", "xsave",
+    "sse_moves", "sse_float", "sse_integer", "sse_strings", "sse_control", "mmx", "now3d",
+    "avx", "xsave",
 )
 # fmt: on
 """The modules of this package that hold semantic functions."""

@@ -29,7 +29,6 @@ LEFT_OUT = (
     ("protection keys",       r"(rd|wr)pkru"),
     ("shadow stacks",         r"incssp[dq]|rstorssp|saveprevssp|setssbsy|clrssbsy|wru?ss[dq]"),
     ("XSAVE's variants",      r"xsave(c|opt|s)(64)?|xrstors(64)?"),
-    ("3DNow!",                r"(pf\w+|pi2f[dw]|pavgusb|pmulhrw|pswapd) mm|femms"),
     ("SSE4a",                 r"extrq|insertq|movnts[sd]"),
     ("FMA4 and XOP",          r"vfn?m(add|sub|addsub|subadd)[ps][sd]|vpermil2p[sd]"),
     ("VIA's PadLock",         r"xcrypt\w+|montmul|xsha\d+|xstore"),

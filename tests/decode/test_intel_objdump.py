@@ -129,6 +129,7 @@ EXPLAINED = (
     (r"xlatb",                    r"^xlat ",    "with an operand"),
     (r"f(n?save|rstor|n?stenv|ldenv)_M", r"^\w+w ", "the operand size is written"),
     (r"v?pcmpestr[im]_.*",        r"^v?pcmpestr[im]q ", "the operand size is written"),
+    (r"p[fs]\w+_Pq_Qq",           r" xmm",       "3DNow! has no form with 66"),
     (r"vmovs[sd]_U.*",            r"^vmovs[sd] ymm", "another name with VEX.L, which is ignored"),
 )
 # fmt: on

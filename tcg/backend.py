@@ -111,6 +111,9 @@ class Backend(HandlerMaker, Protocol):
     def find_head(self, pc: int) -> int:
         """The address of the head of the block at `pc`; 0 if there is none."""
 
+    def forget_heads(self) -> None:
+        """Have no head lead to code."""
+
     def set_rules(self, where: int, notices: bool) -> None:
         """Have branches come back always (0), or lead to heads (1), or to bodies (2); `notices`:
         leave guest code before a store into code.

@@ -20,7 +20,8 @@ class Translation:
     there is one (code that does not decode).
     `code` are the guest bytes it was made from.  `returns_to`: its last instruction is a call that
     comes back there.  `jump`: the record of a computed jump at its end, whose link tells where it
-    went last.  `links`: the offsets of the records with a static link.
+    went last.  `links`: the offsets of the records with a static link.  `is_loaded`: its records
+    are part of a page that was loaded, and stay as long as that.
     """
 
     body: int
@@ -34,6 +35,7 @@ class Translation:
     returns_to: int | None
     jump: int | None
     links: Sequence[int]
+    is_loaded: bool = False
 
 
 class Records(Protocol):
@@ -42,6 +44,10 @@ class Records(Protocol):
     @property
     def size(self) -> int:
         """Bytes of all."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """They are part of others."""
 
     @property
     def offsets(self) -> Sequence[int]:
@@ -69,6 +75,11 @@ class Rows:
         """They are gone."""
         del self._at[start]
         del self._starts[bisect_left(self._starts, start)]
+
+    def clear(self) -> Iterator[tuple[int, int]]:
+        """All are gone: where those lie that are no part of others, and how many bytes."""
+        at, self._at, self._starts = self._at, {}, []
+        return ((start, row.size) for start, row in at.items() if not row.is_loaded)
 
     def pc_of(self, record: int) -> int | None:
         """The guest pc of the record at this address, if it is in one of the rows."""

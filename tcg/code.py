@@ -177,14 +177,23 @@ class CodeCache:
         return bool(pages)
 
     def drop_all(self) -> None:
-        """Another program takes this one's place."""
+        """Another program takes this one's place.  Only while the world is stopped."""
         self.hot.drop_all()
-        self.kept.blocks(0, 1 << 64)
-        self.kept.forget()
-        for block in list(self.table.by_pc.values()):
-            if block.translation is not None:
-                self._drop(block)
+        self.hot.collect()
         self.hot.exact = self.hot.parallel = False
+        self.backend.forget_heads()
+        for block in self.table.by_pc.values():
+            block.translation = None
+        self.table.by_pc.clear()
+        self.table.by_page.clear()
+        for rows in (self.table.bodies, self.table.pages):
+            for start, size in rows.clear():
+                self.backend.free(start, size)
+        self._dead_bodies.clear()
+        self._dead_bytes = 0
+        self.kept.forget()
+        self.translator.checked.clear()
+        self._writes.clear()
 
     def _drop(self, block: Block) -> None:
         translation = block.translation
@@ -210,6 +219,7 @@ class CodeCache:
         self.hot.collect()
         for translation in self._dead_bodies:
             self.table.forget(translation)
-            self.backend.free(translation.body, translation.size)
+            if not translation.is_loaded:
+                self.backend.free(translation.body, translation.size)
         self._dead_bodies.clear()
         self._dead_bytes = 0

@@ -176,8 +176,11 @@ class Engine:
             if self._tracing:
                 self._trace(cpu, record)
             cpu.inside = True
-            if world.is_stopping:
+            while world.is_stopping:
                 world.wait_to_run(cpu)
+                cpu.inside = False
+                record = self._entry(cpu.pc)  # what was here may be gone
+                cpu.inside = True
             reason = enter(cpu.address, record)
             cpu.inside = False
             if reason == Reason.ASK:
@@ -271,6 +274,7 @@ class Engine:
             return self.code.recheck(cpu.pc, record)
 
     def _hot(self, cpu: Cpu) -> int:
+        cpu.pc = self._pc_of(cpu.header("exit_rec"))
         with self.world.lock:
             return self.code.heat(cpu.header("exit_rec"))
 
@@ -312,7 +316,6 @@ class Engine:
             self.code.translator.forms.renew()
             self.backend.frontend = self.frontend.place
             self.code.drop_all()
-            self.code.collect()
 
     def quiet(self) -> AbstractContextManager[Any]:
         """Hold this around a fork: no other thread is changing translations meanwhile."""

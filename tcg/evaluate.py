@@ -355,8 +355,8 @@ class _Source:
 
     def _given(self, inst: Value, addresses: int = 1) -> str:
         """The operands of an operation whose first ones are addresses."""
-        given = [*map(self._address, inst.args[:addresses]), *map(self.value, inst.args[addresses:])]
-        return ", ".join(given)
+        values = map(self.value, inst.args[addresses:])
+        return ", ".join((*map(self._address, inst.args[:addresses]), *values))
 
     def _load(self, inst: Value) -> str:
         access: Access = inst.imm

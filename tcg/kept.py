@@ -79,6 +79,9 @@ class LoadedPage:
     `waiting`: its blocks without a Block, by pc.
     """
 
+    is_loaded = False
+    """These records are not part of others."""
+
     def __init__(self, base: int, image: PageImage, start: int, code: bytes) -> None:
         self.base = base
         self.start = start
@@ -233,7 +236,7 @@ class KeptCode:
             Translation(
                 body, facts.size, code, facts.offsets, [pc + delta for delta in facts.pcs],
                 facts.successors, facts.barrier, facts.instructions, facts.returns_to,
-                None if facts.jump is None else body + facts.jump, facts.links,
+                None if facts.jump is None else body + facts.jump, facts.links, is_loaded=True,
             ),
         )  # fmt: skip
         return block

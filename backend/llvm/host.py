@@ -160,6 +160,10 @@ class LlvmBackend:
         """The address of the head of the block at `pc`; 0 if there is none."""
         return self.runtime.find_head(pc)
 
+    def forget_heads(self) -> None:
+        """Have no head lead to code."""
+        self.runtime.forget()
+
     def set_rules(self, where: int, notices: bool) -> None:
         """Have branches come back always (0), or lead to heads (1), or to bodies (2); `notices`:
         leave guest code before a store into code.

@@ -450,6 +450,28 @@ done:
   ret void
 }
 
+; Have no head lead to code: what they led to goes.
+define void @rt_forget() nounwind {
+  %table = load ptr, ptr @rt_heads
+  %mask = load i64, ptr %table
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %0 ], [ %behind, %next ]
+  %behind = add i64 %i, 1
+  %entry = getelementptr ptr, ptr %table, i64 %behind
+  %head = load ptr, ptr %entry
+  %is_none = icmp eq ptr %head, null
+  br i1 %is_none, label %next, label %forget
+forget:
+  store ptr @h_untranslated, ptr %head
+  br label %next
+next:
+  %last = icmp eq i64 %i, %mask
+  br i1 %last, label %done, label %loop
+done:
+  ret void
+}
+
 ; rt_load(records, handlers, places, their count, blocks, their count, code, counter): make a page's
 ; records, as they are kept on disk, run here.  A place is the offset of a record in units of 32 bytes and, in
 ; its upper half, the number of its handler.  A block is { pc, offset of its body }: its head leads

@@ -109,6 +109,8 @@ class Runtime:
         self.find_head: Callable[[int], int] = ctypes.PYFUNCTYPE(number, number)(at["rt_find"])
         """The head of a guest pc, or 0."""
         self._grow = ctypes.PYFUNCTYPE(None, number)(at["rt_grow"])
+        self.forget: Callable[[], None] = ctypes.PYFUNCTYPE(None)(at["rt_forget"])
+        """Have no head lead to code."""
         self.load = ctypes.PYFUNCTYPE(
             None, pointer, pointer, pointer, word, pointer, word, pointer, ctypes.c_uint32
         )(at["rt_load"])

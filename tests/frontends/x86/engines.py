@@ -85,8 +85,10 @@ class FlatMemory:
 
     def _find(self, address: int, size: int, write: bool = False) -> tuple[bytearray, int]:
         for start, area in self._areas.items():
-            if start <= address and address + size <= start + len(area):
-                return area, address - start
+            if start <= address < start + len(area):
+                if address + size <= start + len(area):
+                    return area, address - start
+                raise GuestFault(start + len(area), write)
         raise GuestFault(address, write)
 
     def fetch(self, address: int, length: int) -> bytes:
@@ -109,6 +111,29 @@ class FlatMemory:
         return ctypes.addressof(ctypes.c_char.from_buffer(area)) + at
 
 
+_WIDE: list[Any] = []
+"""The 64-bit address space that is in use: the host has room for only one."""
+
+
+def close_wide_memory() -> None:
+    """Give up the 64-bit engine that there is; nobody may use it any more."""
+    while _WIDE:
+        _WIDE.pop().close()
+    _ENGINES.clear()
+
+
+_ENGINES: dict[tuple[str, int], OurEngine] = {}
+
+
+def engine_of(name: str, mode: int) -> OurEngine:
+    """An engine that tests share, which set all of its state; to be asked for again each time."""
+    found = _ENGINES.get((name, mode))
+    if found is None:
+        made = ENGINES[name](mode)
+        found = _ENGINES[name, mode] = made
+    return found
+
+
 class NativeMemory:
     """The same in a guest address space as programs have it."""
 
@@ -117,7 +142,11 @@ class NativeMemory:
         from user_mode.memory import GuestMemory
 
         reach = 1 << 46 if mode == 64 else 1 << 32
+        if mode == 64:
+            close_wide_memory()
         self.guest = GuestMemory(reach, "<", reach - 0x1_0000)
+        if mode == 64:
+            _WIDE.append(self.guest)
         place = PLACES[mode]
         flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS
         self._code = place.code, place.code_size
@@ -190,6 +219,11 @@ class OurEngine:
                 (case.YMMH, state.ymmh.offset, 16 * count),
             ]
         return b"".join(struct.pack("<4i", *one, 0) for one in (*found, (0, 0, 0)))
+
+    def be_exact(self) -> None:
+        """Faults in regions find all registers as they are."""
+        if self.jit:
+            self.engine.set_exact(True)
 
     # -- code ------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tests.frontends.x86 import case
 from tests.frontends.x86.case import SIGBUS, SIGFPE, SIGSEGV
-from tests.frontends.x86.trial import Trial
+from tests.frontends.x86.trial import Trial, family_of
 
 PROTECTION, PAGE_FAULT, SIMD = 13, 14, 19
 NEAR = 3 << 11
@@ -113,6 +113,23 @@ def blended_load(d: Difference) -> bool:
     return "blendv" in d.trial.row.name and faulted and not d.ours["ended"]
 
 
+def fpu_store(d: Difference) -> bool:
+    """MISSING: a store of the FPU that faults leaves FSW alone; ours has set its flags."""
+    return family_of(d.trial.row) == "x87" and d.both_fault and d.names <= {"fsw", "address"}
+
+
+def fpu_denormal(d: Difference) -> bool:
+    """MISSING: DE is not raised beside IE."""
+    is_denormal = d.ours["fsw"] ^ d.theirs["fsw"] in (2, 0x202)
+    return family_of(d.trial.row) == "x87" and d.names == {"fsw"} and is_denormal
+
+
+def fpu_unmasked(d: Difference) -> bool:
+    """MISSING: what exactly is left by an unmasked exception of the FPU."""
+    pending = d.theirs["fsw"] & 0x80 or d.ours["fsw"] & 0x80
+    return family_of(d.trial.row) == "x87" and bool(pending)
+
+
 EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     repeated_compare,
     pop_all,
@@ -121,6 +138,9 @@ EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     masked_store,
     unaligned,
     simd_exception,
+    fpu_store,
+    fpu_denormal,
+    fpu_unmasked,
     faulting_gather,
     partial_store,
     estimate,

@@ -81,6 +81,7 @@ class Fuzzer:
         self.encoder = Encoder(self.mode, self.random, self.decode, self.place.data + 0x800 + 96)
         self.batch = Batch(seed)
         self.report = Report()
+        ours.be_exact()
         self._next = 0
         self._shown: Counter[str] = Counter()
 
@@ -117,7 +118,7 @@ class Fuzzer:
         code = branch_far(row, code, dict(zip(FIELDS, decoded.fields, strict=True)), pc)
         decoded = self.decode(code, 0, pc)
         assert decoded is not None
-        if self.mode == 16 and leads_away(row, dict(zip(FIELDS, decoded.fields, strict=True))):
+        if leads_away(self.mode, row, dict(zip(FIELDS, decoded.fields, strict=True))):
             return None
         return make_trial(self.mode, decoded.row, row, code, decoded.fields, pc, self.random, self.ours.checked)
 

@@ -171,6 +171,8 @@ class Programs:
 def run(fuzzer: Fuzzer, programs: int, repeats: int, modifying: bool = False) -> None:
     """Compare so many programs; the fuzzer's report says the rest."""
     made = Programs(fuzzer)
+    if fuzzer.ours.jit:
+        fuzzer.ours.engine.set_exact(False)  # as programs run mostly
     for _ in range(programs):
         code = made.self_modifying() if modifying else made.program()
         if code:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.frontends.x86 import case
-from tests.frontends.x86.engines import ENGINES
+from tests.frontends.x86.engines import ENGINES, engine_of
 from tests.frontends.x86.fuzz import Fuzzer, Report
 from tests.frontends.x86.host import Host, HostLost, is_usable
-from tests.frontends.x86.test_rows import engine_of
 
 pytestmark = pytest.mark.skipif(not is_usable(), reason="the host is no x86-64 Linux with AVX")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.frontends.x86.engines import ENGINES, OurEngine
+from tests.frontends.x86.engines import ENGINES, engine_of
 from tests.frontends.x86.fuzz import is_on_host
 from tests.frontends.x86.host import Host, is_usable
 from tests.frontends.x86.lines import (
@@ -36,11 +35,6 @@ def host() -> Iterator[HostLines]:
     made = Host()
     yield HostLines(made)
     made.close()
-
-
-@cache
-def engine_of(name: str, mode: int) -> OurEngine:
-    return ENGINES[name](mode)
 
 
 def read(path: Path) -> list[tuple[int, Line]]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.frontends.x86.engines import ENGINES, NativeMemory
+from tests.frontends.x86.engines import ENGINES, NativeMemory, engine_of
 from tests.frontends.x86.fuzz import Fuzzer
 from tests.frontends.x86.host import Host, is_usable
 from tests.frontends.x86.sequences import run
-from tests.frontends.x86.test_rows import engine_of
 
 pytestmark = pytest.mark.skipif(not is_usable(), reason="the host is no x86-64 Linux with AVX")
 

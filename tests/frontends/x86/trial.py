@@ -125,11 +125,19 @@ def branch_far(row: Row, code: bytes, fields: dict[str, int], pc: int) -> bytes:
     return code[:-size] + offset.to_bytes(size, "little", signed=True)
 
 
-def leads_away(row: Row, fields: dict[str, int]) -> bool:
-    """Its address is also its bit offset: it leads out of the window, for 16-bit code to
-    memory that only the host has."""
+def leads_away(mode: int, row: Row, fields: dict[str, int]) -> bool:
+    """It touches memory that only the host has, or may.
+
+    A bit offset that is its own address leads out of 16-bit code's window, and so does a large
+    frame; `call rsp` writes code.
+    """
+    if row.function == "call" and row.operands[0].letter == "E":
+        return fields["rm"] == SP
+    if mode == 16 and row.function == "enter":
+        return fields["imm"] > 0x400
     is_bits = row.function in ("bt", "bts", "btr", "btc") and row.operands[1].letter == "G"
-    return is_bits and fields["rm"] < 0 and fields["reg"] in (fields["base"], fields["index"])
+    in_address = fields["reg"] in (fields["base"], fields["index"])
+    return mode == 16 and is_bits and fields["rm"] < 0 and in_address
 
 
 def make_trial(
@@ -237,6 +245,11 @@ def _pointers(
         found.append(Filler(gpr(BX), "fixed", add=window_at - segment_base))
     elif name in ("maskmovq", "maskmovdqu", "vmaskmovdqu"):
         found.append(Filler(gpr(DI), "spread", add=middle - segment_base))
+    elif "gather" in name:
+        vector = 16 * fields["index"]
+        none = 16 if mode == 64 else 8
+        found += [Filler(case.XMM + vector, "indexes"), Filler(case.YMMH + vector, "indexes")]
+        found += _address(mode, {**fields, "index": none}, middle - segment_base, "spread")
     elif has_memory(row, fields):
         found += _address(mode, fields, middle - segment_base, spread)
         if name in ("bt", "bts", "btr", "btc") and row.operands[1].letter == "G":

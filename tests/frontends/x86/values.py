@@ -227,6 +227,7 @@ POOLS: dict[str, tuple[Callable[[Random], int], int]] = {
     "aligned": (lambda random: random.choice((0, 16, 32, 48)), 1),
     "mostly_aligned": (lambda random: random.choice((0, 16, 32, 48, 0, 32, random.randrange(64))), 1),
     "bits": (lambda random: random.randrange(-256, 256) & MASK64, 1),
+    "indexes": (lambda random: random.randrange(8) | random.randrange(8) << 64, 2),
     "fixed": (lambda random: 0, 1),
 }
 """Pools by name: what makes an item, and its words."""

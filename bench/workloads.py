@@ -72,7 +72,7 @@ WORKLOADS = (
     Workload("x86_64", "kernels",   "lists, matrices, state machine, CRC",   100_000),
     Workload("x86_64", "recursion", "calls and returns",                     50_000),
     Workload("x86_64", "nbody",     "doubles, one by one",                   10_000_000, share=8),
-    Workload("x86_64", "packed",    "vectors of floats and doubles",         800_000, flags=O3, share=8),
+    Workload("x86_64", "packed",    "vectors of floats",                800_000, flags=O3, share=8),
     Workload("x86_64", "library",   "glibc's memcpy, memset, strlen",        500_000, share=8),
     Workload("i386",   "kernels",   "lists, matrices, state machine, CRC",   100_000),
     Workload("i386",   "recursion", "calls and returns",                     50_000),

@@ -28,6 +28,8 @@ from tcg.state import Reason, Record
 
 INVARIANT = ", !invariant.load !8"
 EMPTY = "!8 = !{}\n"
+PASSES = ("sroa", "instruction_combine", "simplify_cfg")
+"""What LLVM does before it selects instructions; its O2 pipeline takes longer for the same code."""
 
 
 class HandlerLowering(Lowering):

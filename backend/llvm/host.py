@@ -234,9 +234,9 @@ class LlvmBackend:
         import msgpack
 
         from backend.llvm.cache import digest
-        from backend.llvm.handlers import handlers_text
+        from backend.llvm.handlers import PASSES, handlers_text
 
-        request = {"text": handlers_text(forms, self.pc_shift), "listing": {}}
+        request = {"text": handlers_text(forms, self.pc_shift), "options": {"passes": PASSES}}
         packed = bytes(self.client.call("compile", request)["blob"])
         self._install_handlers(Blob.unpack(packed))
         entries = {f"form:{form.row}:{form.symbol}": msgpack.packb(form.dump()) for form in forms}

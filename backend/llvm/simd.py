@@ -102,6 +102,9 @@ for _what, (_type, _suffix) in _STRING.items():
     )
 
 WITH_IMMEDIATE = ("cmp", "round", "dp", "cvtps2ph")
+SWAPPED = frozenset(("addps", "addpd", "mulps", "mulpd"))
+"""Instructions whose operands LLVM's assembler would swap for a shorter encoding, unless it is told
+to take the long one: another NaN would come back."""
 ESTIMATES = ("rcpss", "rsqrtss")
 """Scalar rows that raise nothing, but are assembly for their rest, the first operand's."""
 
@@ -133,7 +136,8 @@ def assembly(row: Simd, imm: int) -> tuple[str, str]:
     inputs = ["x" if _is_vector(t) else "r" for t in row.operands]
     if host_has_avx():
         places = ", ".join(f"${i}" for i in range(len(inputs), -1, -1))
-        return f"v{name} {number}{places}", ",".join((output, *inputs))
+        long = "{vex3} " if name in SWAPPED else ""
+        return f"{long}v{name} {number}{places}", ",".join((output, *inputs))
     if len(inputs) == 1:
         return f"{name} {number}$1, $0", f"{output},{inputs[0]}"
     return f"{name} {number}$2, $0", f"{output},0,{inputs[1]}"

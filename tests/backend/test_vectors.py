@@ -310,6 +310,46 @@ def test_old_encodings(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Non
             compare(machine, code[function.name], function, values, 0x1F80)
 
 
+IN_REGISTERS = """
+define tailcc void @R_{name}(ptr noalias %env, ptr %rec, ptr %base) nounwind {{
+  %at = getelementptr i8, ptr %env, i64 {second}
+  %a = load <16 x i8>, ptr %at
+  %bt = getelementptr i8, ptr %env, i64 {third}
+  %b = load <16 x i8>, ptr %bt
+  %r = call <16 x i8> asm sideeffect "{template}", "={{xmm0}},{{xmm1}},{{xmm9}}"(<16 x i8> %a, <16 x i8> %b)
+  %rt = getelementptr i8, ptr %env, i64 {first}
+  store <16 x i8> %r, ptr %rt
+  %reason = getelementptr i8, ptr %env, i64 {exit_reason}
+  store i32 3, ptr %reason
+  ret void
+}}
+"""  # noqa: E501
+"""An instruction whose second source alone is one of the registers that need a longer prefix."""
+
+
+@pytest.mark.skipif(not simd.host_has_avx(), reason="the host has no AVX")
+@pytest.mark.parametrize(("type_", "suffix"), [(F32, "s"), (F64, "d")], ids=str)
+def test_the_first_nan_comes_back(machine: Machine, type_: Type, suffix: str) -> None:
+    """An assembler may not swap the operands of a sum for a shorter encoding."""
+    offsets = {"first": V[0].offset, "second": V[1].offset, "third": V[2].offset}
+    offsets["exit_reason"] = HEADER["exit_reason"].offset
+    nan = floats.FORMATS[type_].infinity | floats.FORMATS[type_].quiet_bit
+    values = {V[1]: nan | 1, V[2]: nan | 2}
+    for operation in ("add", "sub", "mul", "div", "min", "max", "hadd", "addsub"):
+        for kind in "ps":
+            row = SIMD.get(f"{operation}{kind}{suffix}")
+            if row is None:
+                continue
+            template, _ = simd.assembly(row, 0)
+            text = IN_REGISTERS.format(name=row.name, template=template, **offsets)
+            answer = machine.client.call("compile", {"text": text, "options": {}})
+            code = machine.arena.install(Blob.unpack(answer["blob"]), machine.resolve)
+            state = new_state({"mxcsr": 0x1F80, "v1": values[V[1]], "v2": values[V[2]]})
+            machine.run(code.exports[f"R_{row.name}"], state, bytes(PAGE))
+            expected = row.meaning(0, values[V[1]], values[V[2]], floats.Environment())
+            assert hex(machine.slots()["v0"]) == hex(expected), row.name
+
+
 # -- two slots that a region keeps as one value ----------------------------------------------------
 
 

@@ -63,10 +63,15 @@ def body_of(code: str) -> list[str]:
         "frontend": PLACE, "blocks": [[PC, text, None]], "entries": 1, "exact": False,
         "parallel": False, "listings": ["out_asm"],
     })  # fmt: skip
-    lines = [line.partition("#")[0].strip() for line in made["listings"]["out_asm"].splitlines()]
+    lines = [plain_text(line) for line in made["listings"]["out_asm"].splitlines()]
     start = next(i for i, line in enumerate(lines) if re.fullmatch(r"\.LBB0_1:", line))
     back = max(i for i, line in enumerate(lines) if re.match(r"j\w+\s+\.LBB0_1$", line))
     return [line for line in lines[start:back] if line.startswith("v")]
+
+
+def plain_text(line: str) -> str:
+    """A line without what says which encoding to take, and without its comment."""
+    return line.partition("#")[0].replace("{vex3}", "").strip()
 
 
 def plain_name(line: str) -> str:

@@ -125,7 +125,7 @@ class RegionLowering(Lowering):
 
     def _of_env(self, slot: Slot, memory: str) -> str:
         pointer = self.temp(f"getelementptr i8, ptr %env, i64 {slot.offset}")
-        return self.temp(f"load {memory}, ptr {pointer}, align {min(slot.type.bytes, 16)}{STATE}")
+        return self.temp(f"load {memory}, ptr {pointer}, align {min(slot.type.stride, 16)}{STATE}")
 
     def _find_entry(self) -> None:
         """Put the number of the entry whose head we came by into the local ENTRY."""

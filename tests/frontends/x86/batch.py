@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -68,8 +68,9 @@ def _installed() -> dict[str, int]:
 _KEPT: list[object] = []
 
 
-def _function(name: str, *arguments: type[ctypes._SimpleCData[int]]) -> ctypes._CFuncPointer:
-    return ctypes.CFUNCTYPE(ctypes.c_uint64, *arguments)(_installed()[name])
+def _function(name: str, *arguments: type[ctypes._SimpleCData[int]]) -> Callable[..., int]:
+    made: Callable[..., int] = ctypes.CFUNCTYPE(ctypes.c_uint64, *arguments)(_installed()[name])
+    return made
 
 
 class Batch:

@@ -8,6 +8,7 @@ the first 512 bytes are what FXSAVE stores.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 # fmt: off
 GPR       = 0       # 16 * 8
 RFLAGS    = 128

@@ -54,7 +54,11 @@ def shape_of(row: Row) -> Shape:
         vex = tuple(tokens.pop(0).split(".")[1:])
     elif tokens[0].startswith("N"):
         tokens.pop(0)
-    elif tokens[0] in PREFIXES and len(tokens) > 1 and re.match("[0-9a-f]{2}", tokens[1], re.I):
+    elif (
+        tokens[0] in PREFIXES
+        and len(tokens) > 1
+        and re.match("[0-9a-f]{2}", tokens[1], re.IGNORECASE)
+    ):
         mandatory = bytes.fromhex(tokens.pop(0))
     for token in tokens:
         if token == "cb" and any(o.letter == "J" for o in row.operands):
@@ -74,7 +78,7 @@ def shape_of(row: Row) -> Shape:
 
 
 class Encoder:
-    """Makes instructions for one mode; `absolute` is the address that addresses without base have."""
+    """Makes instructions for one mode; `absolute`: where addresses without a base lead to."""
 
     def __init__(self, mode: int, random: Random, decode: Decode, absolute: int) -> None:
         self.mode = mode
@@ -172,7 +176,7 @@ class Encoder:
         wants_register = letters & set("RUN") or "reg" in row.properties
         mod = 3 if wants_register or (not wants_memory and self._chance(2)) else random.randrange(3)
         rm = random.randrange(8)
-        if row.feature in ("avx2",) and "vsib" in row.properties:
+        if row.feature == "avx2" and "vsib" in row.properties:
             rm = 4
         modrm = bytes([mod << 6 | reg << 3 | rm])
         if mod == 3:

@@ -210,7 +210,10 @@ class OurEngine:
         size = state.width // 8
         if size == 8:
             found.append((case.GPR, state.gpr.offset, 8 * count))
-            found += [(case.FS_BASE, slots["fs_base"].offset, 8), (case.GS_BASE, slots["gs_base"].offset, 8)]
+            found += [
+                (case.FS_BASE, slots["fs_base"].offset, 8),
+                (case.GS_BASE, slots["gs_base"].offset, 8),
+            ]
         else:
             found += [(case.GPR + 8 * i, state.gpr.slots[i].offset, 4) for i in range(count)]
         if vectors:
@@ -265,8 +268,8 @@ class OurEngine:
         copies, flags, fpu, signals = map(ctypes.addressof, self._parts)
         return _JOB.pack(
             self.cpu.address, record, enter, address(before), address(self.after),
-            case.WINDOW + trial.window, self.memory.at(trial.window_at), trial.window, copies, flags,
-            fpu if trial.vectors else 0, signals, trial.pc, (1 << (64 if self.mode == 64 else 32)) - 1,
+            case.WINDOW + trial.window, self.memory.at(trial.window_at), trial.window, copies,
+            flags, fpu if trial.vectors else 0, signals, trial.pc, self.frontend.address_type.mask,
         )  # fmt: skip
 
     def run(self, trial: Trial, before: memoryview, count: int) -> None:

@@ -113,6 +113,11 @@ def blended_load(d: Difference) -> bool:
     return "blendv" in d.trial.row.name and faulted and not d.ours["ended"]
 
 
+def segment_base(d: Difference) -> bool:
+    """A base that is no canonical address: the processor refuses it, we cut addresses."""
+    return d.trial.row.function in ("wrfsbase", "wrgsbase") and d.theirs["exit"] == PROTECTION
+
+
 def fpu_store(d: Difference) -> bool:
     """MISSING: a store of the FPU that faults leaves FSW alone; ours has set its flags."""
     return family_of(d.trial.row) == "x87" and d.both_fault and d.names <= {"fsw", "address"}
@@ -138,6 +143,7 @@ EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     masked_store,
     unaligned,
     simd_exception,
+    segment_base,
     fpu_store,
     fpu_denormal,
     fpu_unmasked,

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from frontends.x86.fields import FIELDS
 from frontends.x86.table import x86_table
 from tcg.decode.intel import Row
 from tests.frontends.x86 import case
@@ -26,7 +27,17 @@ from tests.frontends.x86.encode import Encoder
 from tests.frontends.x86.engines import ENGINES, OurEngine
 from tests.frontends.x86.explained import explain
 from tests.frontends.x86.host import PLACES, Host, HostLost, features
-from tests.frontends.x86.trial import BEHIND, FIELDS, LEFT_OUT, SLOT, STOP, Trial, branch_far, family_of, leads_away, make_trial
+from tests.frontends.x86.trial import (
+    BEHIND,
+    LEFT_OUT,
+    SLOT,
+    STOP,
+    Trial,
+    branch_far,
+    family_of,
+    leads_away,
+    make_trial,
+)
 
 AT_ONCE = 128
 """Trials whose code is written, and whose handlers are made, together."""
@@ -36,7 +47,13 @@ SHOWN_OF_ROW = 2
 """Instructions of a row of which differences are shown."""
 MODES = (64, 32, 16)
 
-HOST_NAMES = {"abm": "abm", "sse3": "pni", "pclmul": "pclmulqdq", "3dnow": "3dnow", "3dnowext": "3dnowext"}
+HOST_NAMES = {
+    "abm": "abm",
+    "sse3": "pni",
+    "pclmul": "pclmulqdq",
+    "3dnow": "3dnow",
+    "3dnowext": "3dnowext",
+}
 """CPU features that the kernel calls otherwise."""
 
 
@@ -56,7 +73,9 @@ class Report:
         lines += [f"  not run: {reason}: {count}" for reason, count in self.skipped.items()]
         lines += self.shown
         rows = ", ".join(f"{row} {count}" for row, count in self.different.items())
-        lines.append(f"{sum(self.different.values())} not explained" + (f": {rows}" if rows else ""))
+        lines.append(
+            f"{sum(self.different.values())} not explained" + (f": {rows}" if rows else "")
+        )
         return "\n".join(lines)
 
 
@@ -97,7 +116,15 @@ class Fuzzer:
                 self.report.skipped[LEFT_OUT[row.function]] += 1
             elif not is_on_host(row):
                 self.report.skipped[f"the host has no {row.feature}"] += 1
-            elif row.operands and row.operands[0].text in ("ES", "SS", "DS", "FS", "GS", "CS", "Sw"):
+            elif row.operands and row.operands[0].text in (
+                "ES",
+                "SS",
+                "DS",
+                "FS",
+                "GS",
+                "CS",
+                "Sw",
+            ):
                 self.report.skipped["loads selectors"] += 1
             else:
                 found.append((index, row))
@@ -120,7 +147,9 @@ class Fuzzer:
         assert decoded is not None
         if leads_away(self.mode, row, dict(zip(FIELDS, decoded.fields, strict=True))):
             return None
-        return make_trial(self.mode, decoded.row, row, code, decoded.fields, pc, self.random, self.ours.checked)
+        return make_trial(
+            self.mode, decoded.row, row, code, decoded.fields, pc, self.random, self.ours.checked
+        )
 
     def _pc(self) -> int:
         slots = self.place.code_size // SLOT
@@ -206,17 +235,18 @@ class Fuzzer:
         for at in range(case.WINDOW, len(before), 8):
             if ours[at : at + 8] != theirs[at : at + 8]:
                 where = trial.window_at + at - case.WINDOW
-                was, mine, other = (text[at : at + 8].hex() for text in (before, ours, theirs))
-                lines.append(f"    [{where:x}]: {was} became {mine}, the host's {other}")
+                shown = [state[at : at + 8].hex() for state in (before, ours, theirs)]
+                lines.append("    [{:x}]: {} became {}, the host's {}".format(where, *shown))
         wanted = [*case.GPRS[: 16 if self.mode == 64 else 8], "flags"]
         if trial.vectors:
             wanted += ["fcw", "fsw", "ftw", "mxcsr"]
             if trial.row.encoding[:1] in "dD" or "P" in str(trial.row.operands):
                 wanted += [f"st{i}" for i in range(8)]
-            wanted += [f"xmm{trial.fields[name]}" for name in ("reg", "rm", "vvvv") if trial.fields[name] >= 0]
+            vectors = (trial.fields[name] for name in ("reg", "rm", "vvvv"))
+            wanted += [f"xmm{number}" for number in vectors if number >= 0]
         values = case.read(before)
-        shown = " ".join(f"{name}={values[name]:#x}" for name in dict.fromkeys(wanted))
-        lines.append("    before: " + shown)
+        registers = " ".join(f"{name}={values[name]:#x}" for name in dict.fromkeys(wanted))
+        lines.append("    before: " + registers)
         return "\n".join(lines)
 
 
@@ -253,7 +283,8 @@ def main() -> None:
             fuzzer.compare([trial], options.repeats)
         else:
             fuzzer.run(options.rows, options.instructions, options.repeats)
-        print(f"mode {mode}, {options.engine}, seed {options.seed}: {time.monotonic() - start:.1f} s, {fuzzer.ours.slow} slow")
+        seconds = time.monotonic() - start
+        print(f"mode {mode}, {options.engine}, seed {options.seed}: {seconds:.1f} s")
         print(fuzzer.report)
         failed |= bool(fuzzer.report.different)
     host.close()

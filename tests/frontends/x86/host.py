@@ -3,9 +3,9 @@
     host = Host(); host.write(host.code(64), code); host.run(64, cases, window=256)
 
 The child process is a loop in machine code (host.s) over arrays in shared memory; what it runs may
-do anything short of a system call: SIGILL, SIGTRAP, SIGBUS, SIGFPE and SIGSEGV are results, and if the child is
-lost it is started again.  32-bit code runs by a far jump into the kernel's 32-bit code segment,
-16-bit code in segments of a local descriptor table.
+do anything short of a system call: SIGILL, SIGTRAP, SIGBUS, SIGFPE and SIGSEGV are results, and if
+the child is lost it is started again.  32-bit code runs by a far jump into the kernel's 32-bit code
+segment, 16-bit code in segments of a local descriptor table.
 """
 
 from __future__ import annotations
@@ -250,5 +250,3 @@ class Host:
         if not ready or not self._child.stdout.read(1):
             self.close()
             raise HostLost((self._get("CURRENT") - BEFORE) // stride)
-
-

@@ -67,9 +67,7 @@ def main() -> None:
     fd, run, handler, count = numbers[:4]
     areas, segments = numbers[4 : 4 + count], numbers[4 + count :]
     map_shared(libc, fd, areas)
-    made = all(
-        make_segment(libc, *segment) for segment in zip(*[iter(segments)] * 4, strict=True)
-    )
+    made = all(make_segment(libc, *segment) for segment in zip(*[iter(segments)] * 4, strict=True))
     stack = catch_signals(libc, handler)
     function = ctypes.CFUNCTYPE(None)(run)
     os.write(1, b"y" if made else b"n")

@@ -4,8 +4,8 @@
     32: 37          aaa              rax=0x2a                         => ...
 
 The mode (64 if it is not said), the bytes, what they say, the state before, what has changed after.
-What is not mentioned before is zero (`fcw`: 0x37f, `mxcsr`: 0x1f80, registers of the FPU empty); what
-is not mentioned after is unchanged.  The right half and the disassembly come from the host's
+What is not mentioned before is zero (`fcw`: 0x37f, `mxcsr`: 0x1f80, registers of the FPU empty);
+what is not mentioned after is unchanged.  The right half and the disassembly come from the host's
 processor and from the table:
 
     pytest tests/frontends/x86/test_rows.py --bless        rewrites them
@@ -55,8 +55,8 @@ FLAGS = {
     "CF": 1, "PF": 4, "AF": 16, "ZF": 64, "SF": 128, "DF": 1 << 10, "OF": 1 << 11,
 }
 EXCEPTIONS = {
-    0: "divide", 1: "debug", 3: "breakpoint", 4: "overflow", 5: "bound", 6: "illegal", 13: "protection",
-    14: "page", 16: "float", 17: "alignment", 19: "simd",
+    0: "divide", 1: "debug", 3: "breakpoint", 4: "overflow", 5: "bound", 6: "illegal",
+    13: "protection", 14: "page", 16: "float", 17: "alignment", 19: "simd",
 }
 # fmt: on
 ALWAYS = 0x202
@@ -80,7 +80,11 @@ class Line:
     def __str__(self) -> str:
         reason = f"   # {self.reason}" if self.reason else ""
         mode = "" if self.mode == 64 else f"{self.mode}: "
-        columns = (f"{mode + self.code.hex(' '):<24}", f"{self.text:<36}", f"{self.before_text:<40}")
+        columns = (
+            f"{mode + self.code.hex(' '):<24}",
+            f"{self.text:<36}",
+            f"{self.before_text:<40}",
+        )
         return f"{'  '.join(columns)}  => {self.after_text}".rstrip() + reason
 
 
@@ -152,7 +156,7 @@ def show(name: str, value: int) -> str:
 
 def before_text(state: bytes, trial: Trial) -> str:
     """What a case differs from an empty one in."""
-    empty = case.new_case(trial.window)
+    empty = bytes(case.new_case(trial.window))
     items = [
         show(part.name, part.get(state))
         for part in case.FIELDS
@@ -165,7 +169,8 @@ def before_text(state: bytes, trial: Trial) -> str:
 def memory_text(old: bytes, new: bytes, trial: Trial) -> list[str]:
     """Runs of bytes that differ."""
     places = [i for i in range(case.WINDOW, len(new)) if old[i] != new[i]]
-    items, runs = [], []
+    items: list[str] = []
+    runs: list[list[int]] = []
     for place in places:
         if runs and place - runs[-1][1] <= 4:
             runs[-1][1] = place
@@ -244,7 +249,7 @@ def run_on_engine(engine: OurEngine, line: Line) -> str:
     count = 2 if engine.jit else 1  # the second time it runs in a region
     engine.run(trial, memoryview(bytearray(state * count)), count)
     at = (count - 1) * len(state)
-    return changes(state, bytes(engine.after[at : at + len(state)]), trial)
+    return changes(bytes(state), bytes(engine.after[at : at + len(state)]), trial)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -279,7 +284,7 @@ class Maker:
             if code is None or decoded is None:
                 return None
             fields = dict(zip(FIELDS, decoded.fields, strict=True))
-            if memory is not None and (fields["rm"] < 0) != memory or len(code) > 9:
+            if len(code) > 9 or (memory is not None and (fields["rm"] < 0) != memory):
                 continue
             code = branch_far(row, code, fields, pc)
             decoded = decode(code, 0, pc)
@@ -297,8 +302,7 @@ class Maker:
         stride = case.WINDOW + trial.window
         states = memoryview(bytearray(8 * stride))
         model = case.new_case(trial.window)
-        base = [name for name in ("fs_base", "gs_base")]
-        for name in base:
+        for name in ("fs_base", "gs_base"):
             case.BY_NAME[name].put(model, case.BY_NAME[name].get(trial.model))
         seed = self.random.getrandbits(63)
         self.batch.fill(states, 8, bytes(model), trial.fillers, seed)
@@ -336,7 +340,9 @@ class Maker:
 
     def _written(self, trial: Trial, state: bytes) -> Line:
         after = self.runner.run(trial, state)
-        line = Line(trial.mode, trial.code, "", before_text(state, trial), changes(state, after, trial))
+        line = Line(
+            trial.mode, trial.code, "", before_text(state, trial), changes(state, after, trial)
+        )
         line.text = disassemble(line)
         return line
 

@@ -44,11 +44,13 @@ MIDDLE = 96
 
 # fmt: off
 NOT_IN_LINE = frozenset((
-    *LEFT_OUT, *STACK, *STRINGS, *UNDEFINED, "j", "jcc", "jmp", "jcxz", "loop", "loope", "loopne", "div", "idiv",
-    "ud1", "ud2", "int3", "into", "bound", "xlatb", "aam", "cmpxchg8b", "bt", "bts", "btr", "btc", "arpl",
+    *LEFT_OUT, *STACK, *STRINGS, *UNDEFINED, "jcc", "jmp", "jcxz", "loop", "loope", "loopne",
+    "div", "idiv", "ud1", "ud2", "int3", "into", "bound", "xlatb", "aam", "cmpxchg8b",
+    "bt", "bts", "btr", "btc", "arpl", "wrfsbase", "wrgsbase",
 ))
 # fmt: on
 """Functions of rows that leave the line, fault, or address memory by other registers."""
+SELECTORS = ("ES", "CS", "SS", "DS", "FS", "GS", "Sw")
 
 
 class Programs:
@@ -67,7 +69,7 @@ class Programs:
             and row.function not in NOT_IN_LINE
             and is_on_host(row)
             and "cpu:" not in row.encoding
-            and not any(o.text in ("ES", "CS", "SS", "DS", "FS", "GS", "Sw") or o.letter in "CD" for o in row.operands if o.letter or o.text)
+            and not any(o.text in SELECTORS or o.letter in ("C", "D") for o in row.operands)
         ]
 
     def instruction(self, pc: int) -> bytes:
@@ -155,7 +157,7 @@ class Programs:
         if self.mode != 64:
             between = between.replace(b"\x40\x90", b"\x90")
         tail = self.random.choice((b"\xb0\x11", b"\x04\x11", b"\x2c\x11", b"\x34\x11"))
-        size = 6 if self.mode == 64 else 6
+        size = 6
         at = self.fuzzer.place.code + self.fuzzer._next % self._slots() * SLOT + BEHIND
         target = at + size + len(between) + 1
         if self.mode == 64:

@@ -54,14 +54,14 @@ def test_millions(name: str, mode: int, instructions: int, repeats: int, host: H
 
 
 def test_a_wrong_result_is_found(host: Host) -> None:
-    fuzzer = Fuzzer(engine_of("interp", 64), host, 5)
+    fuzzer = Fuzzer(ENGINES["interp"](64), host, 5)
     right = fuzzer.ours.run
 
     def wrong(*arguments: object) -> None:
         right(*arguments)  # type: ignore[arg-type]
         fuzzer.ours.after[case.GPR + 8 * 5] ^= 1
 
-    fuzzer.ours.run = wrong  # type: ignore[method-assign]
+    fuzzer.ours.run = wrong  # type: ignore[method-assign, assignment]
     assert fuzzer.run("^add_Ev_Gv$", 3, 10).different
 
 

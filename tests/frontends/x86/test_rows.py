@@ -80,7 +80,9 @@ def test_our_processor(name: str, path: Path) -> None:
     lines = read(path)
     for mode in {line.mode for _, line in lines}:
         # All handlers at once: thousands of small batches would take minutes.
-        engine_of(name, mode).write_code([trial_of(line) for _, line in lines if line.mode == mode], STOP)
+        engine_of(name, mode).write_code(
+            [trial_of(line) for _, line in lines if line.mode == mode], STOP
+        )
     wrong = []
     for number, line in lines:
         ours = run_on_engine(engine_of(name, line.mode), line)

@@ -1,4 +1,4 @@
-"""Random programs on every engine, against the host: flags across instructions, code that changes."""
+"""Random programs against the host: flags across instructions, code that changes."""
 
 from __future__ import annotations
 

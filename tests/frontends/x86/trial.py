@@ -34,24 +34,30 @@ STOP = b"\xcd\x80"
 
 # fmt: off
 STACK = frozenset((
-    "push", "pop", "pusha", "popa", "pushf", "popf", "call", "ret", "enter", "leave", "callf", "retf", "iret",
+    "push", "pop", "pusha", "popa", "pushf", "popf", "call", "ret", "enter", "leave",
+    "callf", "retf", "iret",
 ))
-LARGE = frozenset(("fxsave", "fxrstor", "fnsave", "frstor", "xsave", "xrstor", "enter", "fxsave64", "fxrstor64"))
+LARGE = frozenset((
+    "fxsave", "fxrstor", "fnsave", "frstor", "xsave", "xrstor", "enter", "fxsave64", "fxrstor64",
+))
 STRINGS = frozenset(("movs", "cmps", "stos", "lods", "scas", "ins", "outs"))
 NO_VECTORS = frozenset(("base", "integer"))
 """Families that touch neither vectors nor floating point."""
 
+_LEFT_OUT = {
+    "leaves for the system": "syscall sysenter int sysret sysexit swapgs xsetbv",
+    "loads selectors": "callf jmpf retf iret les lds lss lfs lgs",
+    "is about the host": "cpuid rdtsc rdtscp rdpid xgetbv rdrand rdseed rdpmc",
+    "is about the system":
+        "lar lsl verr verw sldt str sgdt sidt smsw lmsw invlpg lidt lgdt ltr lldt",
+    "is for the system": "in out ins outs cli sti hlt",
+    "shows the last instruction's address": "xsave xrstor xsaveopt xsavec fxsave fxsave64",
+    "is a fault in some virtual machines": "int1",
+    "does not decode alike everywhere": "ud0",
+    "may be illegal": "prefetchw",
+}
 LEFT_OUT: Mapping[str, str] = {
-    **dict.fromkeys(("syscall", "sysenter", "int", "sysret", "sysexit", "swapgs", "xsetbv"), "leaves for the system"),
-    **dict.fromkeys(("callf", "jmpf", "retf", "iret", "les", "lds", "lss", "lfs", "lgs"), "loads selectors"),
-    **dict.fromkeys(("cpuid", "rdtsc", "rdtscp", "rdpid", "xgetbv", "rdrand", "rdseed", "rdpmc"), "is about the host"),
-    **dict.fromkeys(("lar", "lsl", "verr", "verw", "sldt", "str", "sgdt", "sidt", "smsw", "lmsw", "invlpg", "lidt", "lgdt", "ltr", "lldt"), "is about the system"),
-    **dict.fromkeys(("in", "out", "ins", "outs", "cli", "sti", "hlt"), "is for the system"),
-    **dict.fromkeys(("wrfsbase", "wrgsbase", "rdfsbase", "rdgsbase"), "is for text tests"),
-    **dict.fromkeys(("xsave", "xrstor", "xsaveopt", "xsavec", "fxsave", "fxsave64"), "shows the last instruction's address"),
-    "int1": "is a fault in some virtual machines",
-    "ud0": "does not decode alike everywhere",
-    "prefetchw": "may be illegal",
+    name: reason for reason, names in _LEFT_OUT.items() for name in names.split()
 }
 """Functions of rows that random code does not contain, and why."""
 
@@ -61,7 +67,7 @@ UNDEFINED: Mapping[str, int] = {
     "aaa": OF | SF | ZF | PF, "aas": OF | SF | ZF | PF,
     "aad": OF | AF | CF,
 }
-"""Flags that are undefined after a function's rows (SDM vol. 2), where the host does as it likes."""
+"""Flags that are undefined after a function's rows (SDM vol. 2): the host does as it likes."""
 # fmt: on
 
 
@@ -161,7 +167,8 @@ def make_trial(
         case.BY_NAME["fs_base"].put(model, bases[FS])
         case.BY_NAME["gs_base"].put(model, bases[GS])
     fillers = _fillers(mode, row, fields, vectors, window, random)
-    fillers += _pointers(mode, row, fields, window_at, window_at + middle, window, bases, exits[1], random)
+    aim = Aim(mode, window_at, window_at + middle, window, bases, exits[1])
+    fillers += _pointers(row, fields, aim, random)
     return Trial(
         mode, index, row, code, pc, fields, tuple(exits), window_at, window, vectors, bytes(model),
         compared(mode, vectors, window, UNDEFINED.get(row.function, 0)), tuple(fillers),
@@ -198,7 +205,7 @@ def _fillers(
             kind = "singles"
         elif name.endswith(("sd", "pd")):
             kind = "doubles"
-        elif name.startswith("p") or name.startswith("vp"):
+        elif name.startswith(("p", "vp")):
             kind = "words"
         found += [
             Filler(case.XMM, "vector" if kind == "extended" else kind, 16, 16, share=16),
@@ -212,60 +219,81 @@ def _fillers(
     if not vectors:
         pool, words = "integer", 1
     elif kind == "extended":
-        pool, words = random.choice((("extended", 2), ("doubles", 2), ("singles", 2), ("integer", 1), ("words", 2)))
+        pool, words = random.choice(
+            (("extended", 2), ("doubles", 2), ("singles", 2), ("integer", 1), ("words", 2))
+        )
     found.append(Filler(case.WINDOW, pool, window // (8 * words), 8 * words, share=16))
     return found
 
 
-def _pointers(
-    mode: int, row: Row, fields: dict[str, int], window_at: int, middle: int, window: int,
-    bases: dict[int, int], target: int, random: Random,
-) -> list[Filler]:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What addresses are to lead to: `middle` of the window, code at `target`."""
+
+    mode: int
+    window_at: int
+    middle: int
+    window: int
+    bases: Mapping[int, int]
+    target: int
+
+
+def _pointers(row: Row, fields: dict[str, int], aim: Aim, random: Random) -> list[Filler]:
     """Registers that address memory, counts and targets."""
     found: list[Filler] = []
     name = row.function
     if name in STACK:
-        found.append(Filler(gpr(SP), "spread", add=middle))
-        found.append(Filler(gpr(BP), "spread", add=middle))
+        found.append(Filler(gpr(SP), "spread", add=aim.middle))
+        found.append(Filler(gpr(BP), "spread", add=aim.middle))
     if name in ("div", "idiv"):
         found.append(Filler(gpr(DX), random.choice(("small", "integer", "count"))))
         found.append(Filler(gpr(AX), random.choice(("small", "integer", "spread"))))
+    return [*found, *_operand_pointers(row, fields, aim), *_stack_contents(row, fields, aim)]
+
+
+def _operand_pointers(row: Row, fields: dict[str, int], aim: Aim) -> list[Filler]:
+    name = row.function
+    middle = aim.middle - aim.bases.get(fields["segment"], 0)
+    if name in STRINGS:
+        found = [
+            Filler(gpr(SI), "spread", add=middle), Filler(gpr(DI), "spread", add=aim.middle),
+        ]  # fmt: skip
+        return [*found, Filler(gpr(CX), "count")] if fields["rep"] else found
+    if name == "xlatb":
+        start = aim.window_at - aim.bases.get(fields["segment"], 0)
+        return [Filler(gpr(AX), "integer", share=128), Filler(gpr(BX), "fixed", add=start)]
+    if name in ("maskmovq", "maskmovdqu", "vmaskmovdqu"):
+        return [Filler(gpr(DI), "spread", add=middle)]
+    if "gather" in name:
+        vector = 16 * fields["index"]
+        bare = {**fields, "index": 16 if aim.mode == 64 else 8}
+        indexes = [Filler(case.XMM + vector, "indexes"), Filler(case.YMMH + vector, "indexes")]
+        return indexes + _address(aim.mode, bare, middle, "spread")
+    if not has_memory(row, fields):
+        return []
     is_vector = any(o.letter in ("V", "W") for o in row.operands)
     spread = "mostly_aligned" if is_vector else "spread"
     if name in ("jmp", "call"):
         spread = "aligned"
-    segment_base = bases.get(fields["segment"], 0)
-    if name in STRINGS:
-        found.append(Filler(gpr(SI), "spread", add=middle - segment_base))
-        found.append(Filler(gpr(DI), "spread", add=middle))
-        if fields["rep"]:
-            found.append(Filler(gpr(CX), "count"))
-    elif name in ("xlatb", "xlat"):
-        found.append(Filler(gpr(AX), "integer", share=128))
-        found.append(Filler(gpr(BX), "fixed", add=window_at - segment_base))
-    elif name in ("maskmovq", "maskmovdqu", "vmaskmovdqu"):
-        found.append(Filler(gpr(DI), "spread", add=middle - segment_base))
-    elif "gather" in name:
-        vector = 16 * fields["index"]
-        none = 16 if mode == 64 else 8
-        found += [Filler(case.XMM + vector, "indexes"), Filler(case.YMMH + vector, "indexes")]
-        found += _address(mode, {**fields, "index": none}, middle - segment_base, "spread")
-    elif has_memory(row, fields):
-        found += _address(mode, fields, middle - segment_base, spread)
-        if name in ("bt", "bts", "btr", "btc") and row.operands[1].letter == "G":
-            found.insert(0, Filler(gpr(fields["reg"]), "bits"))
+    registers = _address(aim.mode, fields, middle, spread)
+    if name in ("bt", "bts", "btr", "btc") and row.operands[1].letter == "G":
+        return [Filler(gpr(fields["reg"]), "bits"), *registers]
+    return registers
+
+
+def _stack_contents(row: Row, fields: dict[str, int], aim: Aim) -> list[Filler]:
+    """Flags that may be popped, and places that code may go to."""
+    name, words = row.function, aim.window // 8
     if name == "popf":
-        found.append(Filler(case.WINDOW, "flags", window // 8, 8))
-        found.append(Filler(gpr(SP), "aligned", add=middle))
-    if name in ("jmp", "call") and row.operands[0].letter == "E":
-        if fields["rm"] >= 0:
-            found.append(Filler(gpr(fields["rm"]), "fixed", add=target))
-        else:
-            found.append(Filler(case.WINDOW, "fixed", window // 8, 8, add=target))
+        top = Filler(gpr(SP), "aligned", add=aim.middle)
+        return [Filler(case.WINDOW, "flags", words, 8), top]
+    targets = Filler(case.WINDOW, "fixed", words, 8, add=aim.target)
     if name == "ret":
-        found.append(Filler(case.WINDOW, "fixed", window // 8, 8, add=target))
-        found.append(Filler(gpr(SP), "aligned", add=middle))
-    return found
+        return [targets, Filler(gpr(SP), "aligned", add=aim.middle)]
+    if name in ("jmp", "call") and row.operands[0].letter == "E":
+        in_register = fields["rm"] >= 0
+        return [Filler(gpr(fields["rm"]), "fixed", add=aim.target) if in_register else targets]
+    return []
 
 
 def _address(mode: int, fields: dict[str, int], target: int, spread: str) -> list[Filler]:

@@ -13,6 +13,7 @@ from tcg.build import Builder
 from tcg.fields import FieldLike
 from tcg.frontend import Decoded
 from tcg.ir import Function
+from tcg.state import Rotating
 from tcg.types import integer
 
 
@@ -25,7 +26,7 @@ class PpcFrontend:
     pc_shift = 2
     max_size = 4
     notices_stores = False
-    rotating = None
+    rotating: Rotating | None = None
 
     def __init__(self) -> None:
         self.set_mode(0)

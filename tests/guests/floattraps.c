@@ -25,6 +25,13 @@ static void enable(void)
 #ifdef __powerpc__
     prctl(PR_SET_FPEXC, PR_FP_EXC_PRECISE);
     __asm__ volatile("mtfsb1 24\n\tmtfsb1 25\n\tmtfsb1 27");
+#elif defined __i386__ || defined __x86_64__ /* musl has no feenableexcept */
+    unsigned short control;
+    unsigned mxcsr;
+    __asm__ volatile("fnstcw %0\n\tstmxcsr %1" : "=m"(control), "=m"(mxcsr));
+    control &= ~0xd;
+    mxcsr &= ~0x680;
+    __asm__ volatile("fldcw %0\n\tldmxcsr %1" : : "m"(control), "m"(mxcsr));
 #else
     feenableexcept(FE_INVALID | FE_OVERFLOW | FE_DIVBYZERO);
 #endif

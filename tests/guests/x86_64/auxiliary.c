@@ -1,4 +1,5 @@
 /* What the kernel tells an x86-64 program about itself, and where it puts things. */
+#define _GNU_SOURCE
 #include <elf.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -6,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef MAP_32BIT
@@ -78,7 +80,7 @@ int main(int argc, char **argv)
     munmap(sparse, huge);
     void *hint = mmap((void *)0x7f0000000000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     printf("a hint          %d\n", hint != MAP_FAILED);
-    free(malloc(100));
+    syscall(SYS_brk, syscall(SYS_brk, 0) + 8192);
     maps();
     return argc - 1;
 }

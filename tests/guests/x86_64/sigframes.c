@@ -77,7 +77,7 @@ static void faults(void)
     printf("hits %d sum %lx\n", hits, got);
     hits = 0;
     load((void *)0x8000000000000000);
-    printf("not canonical: hits %d code %d address %p trap %d err %x\n", hits, code, address,
+    printf("not canonical: hits %d code %d address %lx trap %d err %x\n", hits, code, (long)address,
            (int)seen[TRAPNO], (int)seen[ERR]);
     hits = 0;
 }
@@ -115,7 +115,7 @@ static void traps(void)
     install(SIGSEGV, fix_up, 0);
     skip_bytes = 0;
     __asm__ volatile("int3" : : : "rax");
-    printf("int3: signal %d code %d address %p trap %d\n", number_seen, code, address, (int)seen[TRAPNO]);
+    printf("int3: signal %d code %d address %lx trap %d\n", number_seen, code, (long)address, (int)seen[TRAPNO]);
     skip_bytes = 2;
     __asm__ volatile("ud2" : : : "rax");
     printf("ud2: signal %d code %d here %d trap %d\n", number_seen, code,
@@ -128,7 +128,7 @@ static void traps(void)
            address == (void *)seen[RIP], (int)seen[TRAPNO]);
     skip_bytes = 1;
     __asm__ volatile("hlt" : : : "rax");
-    printf("hlt: signal %d code %d address %p trap %d err %x\n", number_seen, code, address,
+    printf("hlt: signal %d code %d address %lx trap %d err %x\n", number_seen, code, (long)address,
            (int)seen[TRAPNO], (int)seen[ERR]);
     hits = 0;
 }
@@ -183,10 +183,10 @@ static void check_frame(int number, siginfo_t *info, void *raw)
     ucontext_t *context = raw;
     mcontext_t *machine = &context->uc_mcontext;
     (void)info;
-    printf("signal %d: cs %x ss %x fs-gs %x mask usr2 %d link %p flags ok %d\n", number,
+    printf("signal %d: cs %x ss %x fs-gs %x mask usr2 %d link %lx flags ok %d\n", number,
            (int)(machine->gregs[CSGSFS] & 0xffff), (int)(machine->gregs[CSGSFS] >> 48 & 0xffff),
            (int)(machine->gregs[CSGSFS] >> 16 & 0xffff), sigismember(&context->uc_sigmask, SIGUSR2),
-           (void *)context->uc_link, (context->uc_flags & 6) == 6);
+           (long)context->uc_link, (context->uc_flags & 6) == 6);
     printf("oldmask %llx fpstate aligned %d above %d fcw %x mxcsr %x\n",
            (unsigned long long)machine->gregs[OLDMASK], ((uintptr_t)machine->fpregs & 63) == 0,
            (char *)machine->fpregs > (char *)context, machine->fpregs->cwd, machine->fpregs->mxcsr);

@@ -1,7 +1,7 @@
-"""The FPU's registers as FXSAVE and FNSAVE store them, while the guest does not run.
+"""FXSAVE's image of the x87 and SSE registers, read and written while the guest does not run.
 
-Layouts: SDM vol. 1, table 10-2, and figure 8-9 followed by eight registers of ten bytes.  Pointers
-to the last instruction and its operand are not kept; they are stored as zeros.
+Layout: SDM vol. 1, table 10-2.  Pointers to the last x87 instruction and its operand are not kept;
+they are stored as zeros.
 """
 
 from __future__ import annotations
@@ -11,17 +11,12 @@ from collections.abc import Sequence
 
 from frontends.x86.state import X86State
 from tcg.cpu import Cpu
-from tcg.floats import CONTROL_DEFAULT, FORMATS, is_denormal, is_infinite, is_nan
 from tcg.fmath import C0, C1, C2, C3
-from tcg.types import F80
 
 FXSAVE_BYTES = 512
-FNSAVE_BYTES = 108
 _ST_AT, _XMM_AT = 32, 160
 _HEAD = struct.Struct("<HHBxHQQII")
 """FCW, FSW, abridged FTW, FOP, FIP, FDP, MXCSR, MXCSR_MASK"""
-_ENVIRONMENT = struct.Struct("<7I")
-"""FCW, FSW, FTW, FIP, FCS and FOP, FDP, FDS; 16 bits of most count."""
 MXCSR_MASK = 0xFFFF
 _MXCSR_SHIFT, _MXCSR_MASKED = 7, 63 << 7
 
@@ -63,24 +58,17 @@ def write_status(state: X86State, cpu: Cpu, value: int) -> None:
         cpu.set(slots[name], int(bool(value & bit)))
 
 
-def reset_fpu(state: X86State, cpu: Cpu) -> None:
-    """The FPU as FNINIT leaves it."""
-    write_control(state, cpu, CONTROL_DEFAULT)
-    write_status(state, cpu, 0)
-    cpu.set(state.layout.slots["fpu_full"], 0)
-
-
 def stack(state: X86State, cpu: Cpu) -> Sequence[int]:
     """ST(0) to ST(7)"""
     top = cpu.get(state.layout.slots["fpu_top"])
     return [cpu.get(state.fpr.slots[top + i & 7]) for i in range(8)]
 
 
-def _set_stack(state: X86State, cpu: Cpu, image: bytes, stride: int) -> None:
+def _set_stack(state: X86State, cpu: Cpu, image: bytes) -> None:
     top = cpu.get(state.layout.slots["fpu_top"])
     for i in range(8):
-        value = int.from_bytes(image[i * stride : i * stride + 10], "little")
-        cpu.set(state.fpr.slots[top + i & 7], value)
+        at = _ST_AT + 16 * i
+        cpu.set(state.fpr.slots[top + i & 7], int.from_bytes(image[at : at + 10], "little"))
 
 
 def read_mxcsr(state: X86State, cpu: Cpu) -> int:
@@ -115,45 +103,8 @@ def fxrstor_image(state: X86State, cpu: Cpu, image: bytes) -> None:
     write_control(state, cpu, control)
     write_status(state, cpu, status)
     cpu.set(state.layout.slots["fpu_full"], full)
-    _set_stack(state, cpu, image[_ST_AT:], 16)
+    _set_stack(state, cpu, image)
     write_mxcsr(state, cpu, mxcsr)
     for i, slot in enumerate(state.xmm.slots):
         at = _XMM_AT + 16 * i
         cpu.set(slot, int.from_bytes(image[at : at + 16], "little"))
-
-
-# -- FNSAVE ----------------------------------------------------------------------------------------
-
-
-def _tag(value: int) -> int:
-    """What the full tag word says of a register that is not empty (SDM vol. 1, 8.1.7)."""
-    f = FORMATS[F80]
-    if not value & (f.sign_bit - 1):
-        return 1
-    return 2 if is_nan(f, value) or is_infinite(f, value) or is_denormal(f, value) else 0
-
-
-def tag_word(state: X86State, cpu: Cpu) -> int:
-    """FTW with two bits for each of R0 to R7."""
-    full = cpu.get(state.layout.slots["fpu_full"])
-    registers = [cpu.get(slot) for slot in state.fpr.slots]
-    tags = (_tag(value) if full >> i & 1 else 3 for i, value in enumerate(registers))
-    return sum(tag << 2 * i for i, tag in enumerate(tags))
-
-
-def fnsave_image(state: X86State, cpu: Cpu) -> bytes:
-    """The image that FNSAVE would store in 32-bit code; nothing is changed."""
-    words = (read_control(state, cpu), read_status(state, cpu), tag_word(state, cpu))
-    upper = 0xFFFF_0000
-    environment = _ENVIRONMENT.pack(*(word | upper for word in words), 0, 0, 0, upper)
-    return environment + b"".join(value.to_bytes(10, "little") for value in stack(state, cpu))
-
-
-def frstor_image(state: X86State, cpu: Cpu, image: bytes) -> None:
-    """Load such an image."""
-    control, status, tags, *_ = _ENVIRONMENT.unpack_from(image)
-    write_control(state, cpu, control)
-    write_status(state, cpu, status)
-    full = sum(1 << i for i in range(8) if tags >> 2 * i & 3 != 3)
-    cpu.set(state.layout.slots["fpu_full"], full)
-    _set_stack(state, cpu, image[_ENVIRONMENT.size :], 10)

@@ -68,5 +68,6 @@ class X86Registers:
     def copy(self, cpu: Cpu, parent: Cpu) -> None:
         """Take over all of another CPU's registers."""
         cpu.copy_from(parent, self._gpr[0].offset)
-        cpu.set_header("mxcsr", parent.header("mxcsr"))
+        for name in ("mxcsr", "x87_control", "x87_status"):
+            cpu.set_header(name, parent.header(name))
         cpu.pc = parent.pc

@@ -15,6 +15,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+/* C libraries with a 64-bit off_t or time_t only do not name these. */
+enum { GETLK64 = 12, SETLK64 = 13, CLOCK_GETTIME32 = 265 };
+
 struct old_sigaction { void (*handler)(int); unsigned long mask, flags; void (*restorer)(void); };
 struct kernel_stat64 {
     uint64_t dev; uint8_t pad0[4]; uint32_t ino32, mode, nlink, uid, gid; uint64_t rdev;
@@ -54,9 +57,9 @@ static void files(void)
            syscall(SYS_sync_file_range, fd, 0, 0, 10, 0, 2));
     struct { int16_t type, whence; int64_t start __attribute__((packed)), len __attribute__((packed));
              int32_t pid; } lock = { F_WRLCK, SEEK_SET, 1, 5, 0 };
-    printf("lock %ld\n", syscall(SYS_fcntl64, fd, F_SETLK64, &lock));
+    printf("lock %ld\n", syscall(SYS_fcntl64, fd, SETLK64, &lock));
     lock.type = F_RDLCK;
-    printf("getlk %ld", syscall(SYS_fcntl64, fd, F_GETLK64, &lock));
+    printf("getlk %ld", syscall(SYS_fcntl64, fd, GETLK64, &lock));
     printf(" %d\n", lock.type == F_UNLCK);
     close(fd);
     unlink("file");
@@ -117,7 +120,7 @@ static void others(void)
     printf("mmap2 %d\n", sixth < 0xfffff000);
     struct { int64_t seconds; int64_t nanoseconds; } time64;
     struct { int32_t seconds, nanoseconds; } time32;
-    printf("clock %ld %ld", syscall(SYS_clock_gettime64, 0, &time64), syscall(SYS_clock_gettime, 0, &time32));
+    printf("clock %ld %ld", syscall(SYS_clock_gettime64, 0, &time64), syscall(CLOCK_GETTIME32, 0, &time32));
     printf(" %d\n", time64.seconds - (uint32_t)time32.seconds <= 1);
 }
 

@@ -50,7 +50,8 @@ static void *other(void *argument)
     mine += (long)argument;
     printf("thread: own %ld selector %x fs %d\n", mine, selector(), found == (unsigned)argument * 0);
     struct user_desc desc = area(13, block + 1);
-    printf("thread: %ld %u\n", syscall(SYS_set_thread_area, &desc), word(13 * 8 + 3, 0));
+    printf("thread: %ld", syscall(SYS_set_thread_area, &desc));
+    printf(" %u\n", word(13 * 8 + 3, 0));
     return 0;
 }
 

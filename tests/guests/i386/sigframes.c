@@ -191,9 +191,9 @@ static void check_frame(int number, siginfo_t *info, void *raw)
     uintptr_t frame = (uintptr_t)info & -16;
     unsigned short control;
     unsigned mxcsr = ((unsigned *)machine->fpregs)[28 + 6];
-    printf("signal %d: cs %x ss %x ds %x es %x fs %x mask usr2 %d link %p\n", number,
+    printf("signal %d: cs %x ss %x ds %x es %x fs %x mask usr2 %d link %d\n", number,
            machine->gregs[CS], machine->gregs[SS], machine->gregs[DS], machine->gregs[ES],
-           machine->gregs[FS], sigismember(&context->uc_sigmask, SIGUSR2), (void *)context->uc_link);
+           machine->gregs[FS], sigismember(&context->uc_sigmask, SIGUSR2), context->uc_link != 0);
     printf("oldmask %lx fpstate %d above %d cw %lx tag %lx mxcsr %x\n", machine->oldmask,
            (int)((uintptr_t)machine->fpregs & 63), (char *)machine->fpregs > (char *)context,
            machine->fpregs->cw, machine->fpregs->tag, mxcsr);

@@ -247,6 +247,14 @@ class Guest(NamedTuple):
     build: Callable[[Settings, Loader, Log, Mapping[str, str]], Process]
 
 
+def x86_64_cpus() -> Mapping[str, str]:
+    """The processors of x86-64 guests: those that have 64-bit code."""
+    from frontends.x86.cpuid import MODELS
+
+    found = {name: model for name, model in MODELS.items() if "lm" in model.features}
+    return {name: model.description for name, model in found.items()}
+
+
 def x86_cpus() -> Mapping[str, str]:
     """The processors of x86 guests."""
     from frontends.x86.cpuid import MODELS
@@ -267,7 +275,7 @@ X86_64 = Guest(
     "qemupy-x86_64",
     "x86-64",
     "/usr/x86_64-linux-gnu",
-    x86_cpus,
+    x86_64_cpus,
     x86_64_loader,
     build_x86_64,
 )

@@ -248,3 +248,12 @@ def test_code_looks_for_float_exceptions_once_they_are_let_through(guest: Any) -
         guest.abi.on_ask(guest.thread, ASK_CHECK_FLOATS)
     assert anew == [guest.frontend.place]
     assert guest.frontend.place.endswith("__checked")
+
+
+def test_processors_without_64_bit_code_are_not_offered() -> None:
+    from user_mode.build import X86_64, cpu_model
+
+    names = list(X86_64.cpus())
+    assert names[0] == cpu_model("").name
+    assert {"qemu64", "Nehalem"} <= set(names)
+    assert not {"486", "pentium3", "qemu32"} & set(names)

@@ -93,7 +93,8 @@ static void signals(void)
     raise(SIGUSR1);
     printf("sigpending %ld", syscall(SYS_sigpending, &pending));
     printf(" %lx sgetmask %lx\n", pending, syscall(SYS_sgetmask));
-    printf("sigsuspend %ld %d", syscall(SYS_sigsuspend, 0, 0, 0), errno == EINTR);
+    printf("sigsuspend %ld", syscall(SYS_sigsuspend, 0, 0, 0));
+    printf(" %d", errno == EINTR);
     printf(" hits %d\n", hits);
     printf("ssetmask %lx", syscall(SYS_ssetmask, 0));
     printf(" %lx\n", syscall(SYS_sgetmask));

@@ -330,7 +330,7 @@ class Pit:
             self.counters[value >> 6].latch_count()
 
     def _read_back(self, value: int) -> None:
-        """ "Read-Back Command": COUNT# and STATUS# for the counters selected."""
+        """The Read-Back Command: COUNT# and STATUS# for the counters selected."""
         for number, counter in enumerate(self.counters):
             if value >> number + 1 & 1:
                 if not value & 0x20:

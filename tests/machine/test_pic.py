@@ -115,7 +115,7 @@ def test_automatic_eoi() -> None:
 
 
 def test_automatic_rotation() -> None:
-    """ "Figure A. Automatic Rotation (Equal Priority Devices)": IR4 and IR6 in service."""
+    """Figure A.  Automatic Rotation (Equal Priority Devices): IR4 and IR6 in service."""
     pic = chip()
     ask(pic, 6)
     pic.acknowledge()

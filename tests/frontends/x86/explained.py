@@ -118,6 +118,13 @@ def segment_base(d: Difference) -> bool:
     return d.trial.row.function in ("wrfsbase", "wrgsbase") and d.theirs["exit"] == PROTECTION
 
 
+def empty_register(d: Difference) -> bool:
+    """What is left in a register of the FPU that was popped: a region does not store it."""
+    top = d.theirs["fsw"] >> 11 & 7
+    empty = {f"st{i}" for i in range(8) if not d.theirs["ftw"] >> (top + i & 7) & 1}
+    return family_of(d.trial.row) == "x87" and d.names <= empty
+
+
 def fpu_store(d: Difference) -> bool:
     """MISSING: a store of the FPU that faults leaves FSW alone; ours has set its flags."""
     return family_of(d.trial.row) == "x87" and d.both_fault and d.names <= {"fsw", "address"}
@@ -144,6 +151,7 @@ EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     unaligned,
     simd_exception,
     segment_base,
+    empty_register,
     fpu_store,
     fpu_denormal,
     fpu_unmasked,

@@ -363,6 +363,8 @@ def why_without(row: Row) -> str:
     """Why a row needs no line from the host; empty if it does."""
     if row.operands and row.operands[0].text in ("ES", "SS", "DS", "FS", "GS", "CS", "Sw"):
         return "loads selectors"
+    if "3dnow" in (row.feature or ""):
+        return "no processor at hand has it"
     return LEFT_OUT.get(row.function, "")
 
 

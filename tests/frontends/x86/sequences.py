@@ -94,7 +94,9 @@ class Programs:
             return False
         if "M" in letters and row.function == "lea":
             return True
-        if "O" in letters or not has_memory(row, fields):
+        if "O" in letters:
+            return not fields["segment"]
+        if not has_memory(row, fields):
             return True
         none = 16 if self.mode == 64 else 8
         wide = 8 if self.mode == 64 else 4

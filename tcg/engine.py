@@ -25,7 +25,7 @@ from tcg.state import EXACT, HEADER, Reason
 from tcg.types import Type
 from tcg.world import World
 
-HOT_ENTRIES = 400
+HOT_ENTRIES = 4_000
 SIGSEGV, SIGBUS = 11, 7
 LISTINGS = ("op", "op_opt", "llvm", "out_asm", "idiom")
 

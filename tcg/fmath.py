@@ -235,7 +235,7 @@ def _arctan(x: Decimal) -> Decimal:
     while x > Decimal("0.05"):
         x = x / (1 + (1 + x * x).sqrt())
         halvings += 1
-    return _arctan_series(x) * 2**halvings
+    return _arctan_series(x) * (1 << halvings)
 
 
 def arctan(y: int, x: int, env: Environment) -> int:

@@ -6,7 +6,6 @@ from frontends.x86.state import AF, FIXED_FLAGS, OTHER_FLAGS, PF, SINGLE_FLAGS, 
 from tcg.cpu import Cpu
 
 
-
 def read_eflags(state: X86State, cpu: Cpu) -> int:
     """EFLAGS, as pushf would show it with RF and VM kept."""
     slots = state.layout.slots

@@ -28,6 +28,16 @@ class Device(Protocol):
     def write(self, offset: int, value: int, size: int = 1) -> None: ...
 
 
+class Memory(Protocol):
+    """The guest's physical memory, as devices reach it, at any address.
+
+    A read always gives `length` bytes: where no RAM is they are ones, and writes there are lost.
+    """
+
+    def read(self, address: int, length: int) -> bytes: ...
+    def write(self, address: int, data: bytes) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Some registers of a device that has others elsewhere."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Protocol
 
-from machine.bus import Window
+from machine.bus import Memory, Window
 
 # fmt: off
 SIGNATURE, ID, UUID, RAM_SIZE, NOGRAPHIC, NB_CPUS = 0x00, 0x01, 0x02, 0x03, 0x04, 0x05
@@ -31,13 +30,6 @@ DMA_ERROR, DMA_READ, DMA_SKIP, DMA_SELECT, DMA_WRITE = 1, 2, 4, 8, 16
 DMA_SIGNATURE = b"QEMU CFG"
 
 NAME_SIZE = 56
-
-
-class Memory(Protocol):
-    """The guest's physical memory, as devices reach it."""
-
-    def read(self, address: int, length: int) -> bytes: ...
-    def write(self, address: int, data: bytes) -> None: ...
 
 
 class FwCfg:

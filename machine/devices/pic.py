@@ -43,6 +43,11 @@ class Pic:
         """Inputs that are sensed by level; all others by edge."""
         self.reset()
 
+    @property
+    def irr(self) -> int:
+        """Interrupt request register."""
+        return self._edges | self._levels & self.elcr
+
     def reset(self) -> None:
         """What power-on leaves; the datasheet promises nothing before ICW1."""
         self.vector_base = 0
@@ -51,14 +56,21 @@ class Pic:
         self._next_icw = 0
         self._begin()
 
+    def _begin(self) -> None:
+        """What ICW1 does ("Initialization Command Words 1 and 2")."""
+        self.isr = 0
+        self.imr = 0
+        self._edges = 0  # "the edge sense circuit is reset"
+        self._lowest = 7
+        self._special_mask = False
+        self._read_isr = False
+        self._poll = False
+        self._rotate_in_aeoi = False
+        self._update()
+
     def line(self, number: int) -> Line:
         """An interrupt request input, IR0 to IR7."""
         return self._lines[number]
-
-    @property
-    def irr(self) -> int:
-        """Interrupt request register."""
-        return self._edges | self._levels & self.elcr
 
     def acknowledge(self) -> int:
         """INTA: the input that is now in service, or `SPURIOUS` with none in service."""
@@ -102,18 +114,6 @@ class Pic:
         """Choose which inputs are sensed by level."""
         self.elcr = value
         self._edges &= ~value
-        self._update()
-
-    def _begin(self) -> None:
-        """What ICW1 does ("Initialization Command Words 1 and 2")."""
-        self.isr = 0
-        self.imr = 0
-        self._edges = 0  # "the edge sense circuit is reset"
-        self._lowest = 7
-        self._special_mask = False
-        self._read_isr = False
-        self._poll = False
-        self._rotate_in_aeoi = False
         self._update()
 
     def _icw1(self, value: int) -> None:

@@ -69,14 +69,14 @@ class Rtc:
         if offset == 0:
             return 0xFF  # the index cannot be read
         match self._index:
-            case 10:
+            case 10:  # A
                 return self.cmos[A] | (UIP if self._is_updating() else 0)
-            case 12:
+            case 12:  # C
                 self._catch_period()
                 flags, self.cmos[C] = self.cmos[C], 0
                 self._irq.set(False)
                 return flags
-            case 13:
+            case 13:  # D
                 return VRT
             case index:
                 return self.cmos[index]
@@ -87,12 +87,12 @@ class Rtc:
             self.nmi_masked = bool(value & 0x80)
             return
         match self._index:
-            case 10:
+            case 10:  # A
                 self._write_a(value & 0x7F)
-            case 11:
+            case 11:  # B
                 self._write_b(value)
-            case 12 | 13:
-                pass  # read only
+            case 12 | 13:  # C and D are read only
+                pass
             case index:
                 self.cmos[index] = value
 

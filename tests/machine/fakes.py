@@ -1,4 +1,4 @@
-"""Time that stands until a test moves it, and a line's history."""
+"""Time that stands until a test moves it, a line's history, a little memory."""
 
 from __future__ import annotations
 
@@ -35,3 +35,23 @@ class Recorder(Line):
     def _note(self, level: bool) -> None:
         self.up += level
         self.down += not level
+
+
+def is_up(line: Line) -> bool:
+    """A line's level, which mypy does not take for one that stays."""
+    return line.level
+
+
+class Ram:
+    """A little memory; what lies beyond it reads as ones."""
+
+    def __init__(self, size: int = 0x40000) -> None:
+        self.data = bytearray(size)
+
+    def read(self, address: int, length: int) -> bytes:
+        return bytes(self.data[address : address + length]).ljust(length, b"\xff")
+
+    def write(self, address: int, data: bytes) -> None:
+        end = min(address + len(data), len(self.data))
+        if address < end:
+            self.data[address:end] = data[: end - address]

@@ -9,19 +9,7 @@ import pytest
 from machine.bus import Bus
 from machine.devices.debug_ports import DebugConsole, DebugExit, PostCode
 from machine.devices.fw_cfg import FwCfg
-
-
-class Ram:
-    """A little memory."""
-
-    def __init__(self) -> None:
-        self.data = bytearray(0x10000)
-
-    def read(self, address: int, length: int) -> bytes:
-        return bytes(self.data[address : address + length])
-
-    def write(self, address: int, data: bytes) -> None:
-        self.data[address : address + len(data)] = data
+from tests.machine.fakes import Ram
 
 
 class Bench:
@@ -121,7 +109,7 @@ def test_debug_console() -> None:
     out = bytearray()
     console = DebugConsole(out.append)
     console.write(0, 0x41)
-    assert (out, console.read()) == (b"A", 0xE9)
+    assert (bytes(out), console.read()) == (b"A", 0xE9)
 
 
 def test_debug_exit() -> None:

@@ -452,11 +452,13 @@ class IoApic:
                 self._ask_by_level(number)
 
     def read(self, offset: int, size: int = 4) -> int:
-        if offset == 0:
-            return self._index
-        return self._read_register() if offset == 0x10 else 0
+        registers = {0: self._index, 1: self._read_register()}
+        value = registers.get(offset >> 4, 0) if offset & 0xF < 4 else 0
+        return value >> 8 * (offset & 3) & (1 << 8 * size) - 1
 
     def write(self, offset: int, value: int, size: int = 4) -> None:
+        if size != 4:
+            return  # "all accesses are 32 bits"
         if offset == 0:
             self._index = value & 0xFF
         elif offset == 0x10:

@@ -27,6 +27,8 @@ KEYBOARD_OFF, MOUSE_OFF, TRANSLATE = 0x10, 0x20, 0x40
 
 # Output port
 RUNNING, A20 = 0x01, 0x02
+IDLE = 0xCC
+"""Clock and data of both devices are high."""
 
 BYTE_NS = 660_000
 """Eleven bits at 16.7 kHz."""
@@ -153,7 +155,7 @@ class I8042:
     def _output_port(self) -> int:
         keyboard = 0x10 if self._buffer_of is self._keyboard else 0
         mouse = 0x20 if self._buffer_of is self._mouse else 0
-        return RUNNING | (A20 if self._a20.level else 0) | keyboard | mouse
+        return IDLE | RUNNING | (A20 if self._a20.level else 0) | keyboard | mouse
 
     def _write_output_port(self, value: int) -> None:
         self._a20.set(bool(value & A20))

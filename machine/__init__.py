@@ -1,1 +1,1 @@
-"""Whole machines, built from the translator and devices; none has been built yet."""
+"""Whole machines, built from the translator and devices: so far a PC's board, not its processor."""

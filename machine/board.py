@@ -60,6 +60,8 @@ class Outside:
     post_code: Callable[[int], None] = nothing
     serial: tuple[Callable[[int], None], ...] = (nothing,)
     """Sinks of as many serial ports as there are to be, at most four."""
+    has_smm: bool = True
+    """Whether the processor has system management mode for firmware to use."""
     unimplemented: Unimplemented = ignore
 
 
@@ -230,7 +232,13 @@ def build_board(clock: Clock, ram: Memory, outside: Outside) -> Board:
     host_bridge = HostBridge(outside.shadow, outside.smram)
     isa_bridge = IsaBridge([None if irq == CASCADE else irqs.source(irq) for irq in range(16)])
     power = PowerManagement(
-        clock, ports, irqs.source(9), outside.power_off, outside.smi, unimplemented
+        clock,
+        ports,
+        irqs.source(9),
+        outside.power_off,
+        outside.smi,
+        unimplemented,
+        has_smm=outside.has_smm,
     )
     pci.pirqs = isa_bridge.pirq
     pci.add(0, 0, host_bridge)

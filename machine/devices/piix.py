@@ -63,7 +63,8 @@ class IsaBridge(PciFunction):
                 line.set(irq in wanted)
 
 
-PM_BASE, PM_ENABLE, SMBUS_BASE = 0x40, 0x80, 0x90
+PM_BASE, DEVICE_ACTIVITY_B, PM_ENABLE, SMBUS_BASE = 0x40, 0x58, 0x80, 0x90
+APMC_ENABLED = 0x02  # in the highest byte of DEVACTB
 
 TIMER_STATUS, GLOBAL_STATUS, POWER_BUTTON, RTC_STATUS = 0x0001, 0x0020, 0x0100, 0x0400
 ENABLE_BITS = TIMER_STATUS | GLOBAL_STATUS | POWER_BUTTON | 0x0200 | RTC_STATUS
@@ -83,10 +84,13 @@ ACPI_ENABLE, ACPI_DISABLE = 0xF1, 0xF0
 class PowerManagement(PciFunction):
     """Function 00:01.3: the ACPI registers, which appear at PMBASE, and the SMI command port.
 
-    `power_off` ends the machine. Writing to the SMI command port (`apm`, at B2h) switches ACPI on
-    and off as a BIOS's SMI handler would, then `smi` is called. Not modelled: SMBus (its base can
-    be written), sleep states other than power off, throttling, device monitors, GPEs other than
-    their registers (`gpe`, at AFE0h).
+    `power_off` ends the machine. Without `has_smm` APMC_EN is set from the beginning, from which
+    SeaBIOS concludes that system management mode is set up already, and leaves it alone. Writing to
+    the SMI command port (`apm`, at B2h) switches ACPI on and off as a BIOS's SMI handler would,
+    then `smi` is called.
+
+    Not modelled: SMBus (its base can be written), sleep states other than power off, throttling,
+    device monitors, GPEs other than their registers (`gpe`, at AFE0h).
     """
 
     def __init__(
@@ -97,6 +101,8 @@ class PowerManagement(PciFunction):
         power_off: Callable[[], None],
         smi: Callable[[int], None] = lambda _: None,
         unimplemented: Unimplemented = ignore,
+        *,
+        has_smm: bool = True,
     ) -> None:
         super().__init__(vendor=0x8086, device=0x7113, class_code=0x068000, revision=3, pin=1)
         self._clock = clock
@@ -106,6 +112,7 @@ class PowerManagement(PciFunction):
         self._smi = smi
         self._unimplemented = unimplemented
         self._timer = clock.timer(self._timer_carry)
+        self._has_smm = has_smm
         self._attached: Attachment | None = None
         self.registers = Window(64, self._read, self._write, width=4)
         self.apm = Window(2, self._read_apm, self._write_apm)
@@ -127,6 +134,9 @@ class PowerManagement(PciFunction):
         self._halves_seen = self._timer_halves()
         self.config[PM_BASE : PM_BASE + 4] = b"\1\0\0\0"
         self.config[PM_ENABLE] = 0
+        self.config[DEVICE_ACTIVITY_B : DEVICE_ACTIVITY_B + 4] = bytes(4)
+        if not self._has_smm:
+            self.config[DEVICE_ACTIVITY_B + 3] = APMC_ENABLED
         self.config[SMBUS_BASE : SMBUS_BASE + 4] = b"\1\0\0\0"
         self._map_registers()
         self._drive()

@@ -92,11 +92,15 @@ class Clock:
     others, so that whoever sleeps until `next_deadline` can look again.
     """
 
+    SWEPT_AT = 64
+    """How long the queue may be before it is looked through for what was cancelled."""
+
     def __init__(self, source: TimeSource, sooner: Callable[[], None] = lambda: None) -> None:
         self.now = source.now
         self.sooner = sooner
         self._queue: list[tuple[int, int, Timer]] = []
         self._sequence = 0
+        self._limit = self.SWEPT_AT
 
     def timer(self, callback: Callable[[int], None]) -> Timer:
         return Timer(self, callback)
@@ -105,8 +109,19 @@ class Clock:
         """Put a timer into the queue; of two at one time the one that was set first comes first."""
         self._sequence += 1
         heapq.heappush(self._queue, (deadline, self._sequence, timer))
+        if len(self._queue) > self._limit:
+            self._sweep()
         if self._queue[0][2] is timer:
             self.sooner()
+
+    def _sweep(self) -> None:
+        """Drop what was cancelled or set to another time, and what is there twice."""
+        live = {
+            id(entry[2]): entry for entry in reversed(self._queue) if entry[2].deadline == entry[0]
+        }
+        self._queue = list(live.values())
+        heapq.heapify(self._queue)
+        self._limit = max(self.SWEPT_AT, 2 * len(self._queue))
 
     def next_deadline(self) -> int | None:
         """When the next timer is due, if any is set."""

@@ -46,6 +46,19 @@ def test_a_timer_set_in_its_callback_waits_for_the_next_round() -> None:
     assert calls == [5, 6]
 
 
+def test_timers_that_are_set_again_and_again_take_no_room() -> None:
+    time, calls = FakeTime(), list[int]()
+    timers = [time.clock.timer(calls.append) for _ in range(3)]
+    for round_ in range(1000):
+        for timer in timers:
+            timer.at(10_000 + round_)
+            timer.cancel()
+            timer.at(20_000)
+    assert len(time.clock._queue) <= 2 * Clock.SWEPT_AT
+    time.pass_(30_000)
+    assert calls == [20_000] * 3
+
+
 def test_who_sleeps_is_told_of_an_earlier_deadline() -> None:
     time, told = FakeTime(), list[int]()
     clock = Clock(time, lambda: told.append(1))

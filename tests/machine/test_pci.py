@@ -266,3 +266,13 @@ def test_reset_takes_power_management_away(bench: Bench) -> None:
     bench.start_pm()
     bench.pci.reset()
     assert bench.ports.read(0x600, 2) == 0xFFFF
+
+
+@pytest.mark.parametrize("has_smm", [True, False])
+def test_apmc_en_says_whether_there_is_anything_to_set_up(has_smm: bool) -> None:
+    """DEVACTB of the 82371AB, bit 25."""
+    clock = FakeTime().clock
+    pm = PowerManagement(clock, Bus("ports"), Line(), lambda: None, has_smm=has_smm)
+    assert bool(pm.read_config(0x58, 4) & 1 << 25) is not has_smm
+    pm.write_config(0x58, 1 << 25, 4)
+    assert pm.read_config(0x58, 4) == 1 << 25

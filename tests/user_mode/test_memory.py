@@ -487,12 +487,15 @@ def test_what_leaves_code_alone_is_not_reported(
     assert changes == []
 
 
-def test_code_stays_watched_when_its_page_becomes_writable(memory: GuestMemory) -> None:
+def test_code_is_forgotten_when_its_page_becomes_writable(memory: GuestMemory) -> None:
+    changed: list[tuple[int, int]] = []
+    memory.code_changed = lambda start, end: changed.append((start, end))
     map_pages(memory, 3, R | X)
     memory.protect_code(AT + PAGE)
     memory.mprotect(AT, 3 * PAGE, R | W | X)
     writable = [memory.host.copy_in(memory.base + AT + i * PAGE, b"x") for i in range(3)]
-    assert writable == [1, 0, 1]
+    assert writable == [1, 1, 1]
+    assert changed == [(AT + PAGE, AT + 2 * PAGE)]
 
 
 def test_pages_the_guest_wrote_are_taken_once(memory: GuestMemory) -> None:

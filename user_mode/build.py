@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from tcg.log import STDERR, Log, open_log
-from user_mode.loader import DEFAULT_STACK_SIZE, Loader
+from user_mode.loader import DEFAULT_STACK_SIZE, Loader, ProgramAbi
 from user_mode.memory import GuestMemory
 from user_mode.options import Settings
 
@@ -30,8 +30,12 @@ def ppc_loader(settings: Settings) -> Loader:
     from frontends.ppc.state import CACHE_LINE
     from user_mode.abi.ppc.program import program_abi
 
+    return _loader(program_abi(CACHE_LINE), settings)
+
+
+def _loader(abi: ProgramAbi, settings: Settings) -> Loader:
     sysroot = settings.sysroot.encode(errors="surrogateescape")
-    return Loader(program_abi(CACHE_LINE), sysroot, stack_size(settings))
+    return Loader(abi, sysroot, stack_size(settings))
 
 
 def build_ppc(settings: Settings, loader: Loader, log: Log, environ: Mapping[str, str]) -> Process:
@@ -59,8 +63,7 @@ def x86_64_loader(settings: Settings) -> Loader:
     """A loader of x86-64 programs."""
     from user_mode.abi.x86_64.program import program_abi
 
-    sysroot = settings.sysroot.encode(errors="surrogateescape")
-    return Loader(program_abi(cpu_model(settings.cpu)), sysroot, stack_size(settings))
+    return _loader(program_abi(cpu_model(settings.cpu)), settings)
 
 
 def build_x86_64(
@@ -83,8 +86,7 @@ def i386_loader(settings: Settings) -> Loader:
     """A loader of i386 programs."""
     from user_mode.abi.i386.program import program_abi
 
-    sysroot = settings.sysroot.encode(errors="surrogateescape")
-    return Loader(program_abi(cpu_model(settings.cpu)), sysroot, stack_size(settings))
+    return _loader(program_abi(cpu_model(settings.cpu)), settings)
 
 
 def build_i386(settings: Settings, loader: Loader, log: Log, environ: Mapping[str, str]) -> Process:

@@ -25,7 +25,6 @@ from tcg.cpu import Cpu
 from tcg.forms import Form, Forms, load_form
 from tcg.log import Log
 
-_POINTER = Struct("<Q")
 _WORD = Struct("<I")
 STATE_ALIGN = 64
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from tcg.simd import SIMD, Simd
+from tcg.simd import Simd
 from tcg.types import I1, V128, V256, Type
 
 # fmt: off
@@ -149,8 +149,3 @@ def _vex() -> str:
 
 def _is_vector(type_: Type) -> bool:
     return type_ is V128 or type_ is V256
-
-
-def rows_without_lowering() -> list[str]:
-    """Rows that raise nothing and have no intrinsic: there should be none."""
-    return [n for n, r in SIMD.items() if not r.raises and n not in (*INTRINSICS, *ESTIMATES)]

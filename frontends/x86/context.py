@@ -11,6 +11,7 @@ where asking for one in Python (`int(c.opsize)`, `if c.rep:`) makes a handler fo
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from frontends.x86.fields import FIELDS
@@ -38,16 +39,11 @@ SIZES = {1: I8, 2: I16, 4: I32, 8: I64}
 FS, GS = 5, 6
 """What the field `segment` says of the two overrides that matter where memory is flat."""
 
-_ACCESSES: dict[tuple[Type, bool], Access] = {}
 
-
-def access(type_: Type, aligned: bool = False) -> Access:
-    """A little-endian access, one object for each kind."""
-    key = (type_, aligned)
-    found = _ACCESSES.get(key)
-    if found is None:
-        found = _ACCESSES[key] = Access(type_, "le", aligned)
-    return found
+@cache
+def access(type_: Type) -> Access:
+    """A little-endian access, one object for each type."""
+    return Access(type_, "le")
 
 
 @field_function

@@ -88,13 +88,6 @@ class X86Frontend:
         return self.table.disassemble(decoded, pc, self.mode)
 
 
-class I8086Frontend(X86Frontend):
-    """16-bit code on a 32-bit CPU, as far as it does not depend on segments."""
-
-    def __init__(self) -> None:
-        super().__init__(16, 32)
-
-
 class I386Frontend(X86Frontend):
     """32-bit code on a 32-bit CPU."""
 

@@ -53,9 +53,6 @@ ASK_CHECK_FLOATS = 6
 TLS_ENTRIES = 3
 """Segment descriptors that Linux keeps for each thread, of the GDT."""
 
-NO_VALUE_64, NO_VALUE_32 = 16, 8
-"""The number of the register `zero`, which stands for "no base" and "no index"."""
-
 
 class X86State:
     """The slots and register files; `width` is that of a general register, 32 or 64."""

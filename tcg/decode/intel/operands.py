@@ -74,9 +74,7 @@ VECTOR_SIZES = ("x", "ps", "pd")
 """Sizes that are the whole vector: 16 bytes, or 32 with VEX.256."""
 
 BY_MODRM = frozenset("CDEGMNPQRSUVW")
-IS_MEMORY = frozenset("MOXY")
 MAY_BE_MEMORY = frozenset("EQWMOXY")
-NEEDS_SIZE = frozenset("BEGIJNOPQRVUHWXYZ") - {"P"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,13 @@ class GuestException(IntEnum):
     BOUND = 9
     PROTECTION = 10
     SIMD_FLOAT = 11
+    DEBUG = 12
+    NO_DEVICE = 13
+    DOUBLE_FAULT = 14
+    INVALID_TSS = 15
+    NOT_PRESENT = 16
+    STACK = 17
+    PAGE = 18
 
 
 SYSTEM_CALL = 0

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from tcg.types import I32, I64, Type
+from tcg.types import I32, I64, V256, Type
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,6 +170,22 @@ HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("x87_control", I32),
     ("x87_status", I32),
     ("write_retries", I64),
+    ("mode", I32),
+    ("mmu_index", I32),
+    ("code_space", I64),
+    ("tlbs", I64),
+    ("contexts", I64),
+    ("physical_map", I64),
+    ("code_map", I64),
+    ("mmu_status", I32),
+    ("walk_access", I32),
+    ("walk_rights", I32),
+    ("walk_size", I32),
+    ("walk_fault", I32),
+    ("walk_pages", I32),
+    ("walk_linear", I64),
+    ("walk_physical", I64),
+    ("bounce", V256),
 )
 """The fields at the start of every env.  `current_rec`: the record whose memory access runs
 (handlers), zero while a region runs, EXACT while one in exact mode does; `current_pc`: the guest
@@ -179,6 +195,12 @@ pc of the access that runs in a region compiled in exact mode.
 the sticky flags of f80 operations, less those that the host's register has.
 `page_flags`, `page_access`: host addresses of tables with a byte a page, what the engine notes and
 what the guest may do (PROT_*).  `host_stack`: where leaving guest code goes back to.
+
+The fields from `mode` on are those of a whole machine.  `mode`: what translations depend on;
+`mmu_index`: the privilege of memory accesses (0 supervisor, 1 user, 2 supervisor that may read what
+is the user's); `code_space`: added to an address of code it makes the key of its block, and its
+upper half is what the code segment begins at.  All three are the guest's to keep.  The rest is the
+native MMU's: see backend/llvm/softmmu.ll.
 """
 
 
@@ -222,20 +244,36 @@ class Check:
     PATIENCE = 28
 
 
-def unset_link(pc: int) -> int:
-    """What a link holds that is to lead to `pc`: an odd number, which no address of code is."""
-    return (pc << 1 | 1) & (1 << 64) - 1
+def unset_link(pc: int, leaves_page: bool = False) -> int:
+    """What a link holds that is to lead to `pc`: an odd number, which no address of code is.
+
+    One that leaves its page in a whole machine is never set: what is there may be mapped anew.
+    """
+    return (pc << 2 | leaves_page << 1 | 1) & (1 << 64) - 1
 
 
 class Head:
-    """Offsets in a head record: the one address that means "the block at this guest pc"."""
+    """Offsets in a head record: the one address that means "the block at this guest pc".
 
-    SIZE = 32
+    In a whole machine PC is the pc with its `code_space` (see HEADER), and WHERE the block's
+    physical address and mode: `where_of`.  In a process WHERE is zero.
+    """
+
+    SIZE = 48
+    WHERE = 32
     CODE = 0
     BODY = 8
     PC = 16
     COUNTER = 24
     FLAGS = 28
+
+
+MODE_BITS = 12
+
+
+def where_of(physical: int, mode: int) -> int:
+    """What tells code at the same pc: its physical address and the mode it was translated in."""
+    return physical << MODE_BITS | mode
 
 
 GUEST_ADDRESS_MASK = (1 << 46) - 1

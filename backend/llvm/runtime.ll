@@ -217,7 +217,7 @@ slow:
 }
 
 ; What a record does whose link is not set, or that sees an event.  A link that is not set is the
-; target's pc times two plus one.
+; target's pc times four plus one.
 define tailcc void @h_follow(ptr noalias %env, ptr %rec, ptr %base) nounwind {
   %link.at = getelementptr i8, ptr %rec, i64 {{Record.LINK}}
   %link = load i64, ptr %link.at
@@ -233,7 +233,7 @@ stop:
   musttail call tailcc void @leave_at(ptr %env, ptr %there, i32 {{Reason.EVENT}})
   ret void
 find:
-  %pc = ashr i64 %link, 1
+  %pc = ashr i64 %link, 2
   br i1 %pending, label %stay, label %search
 stay:
   musttail call tailcc void @leave_to(ptr %env, i64 %pc, i32 {{Reason.EVENT}})

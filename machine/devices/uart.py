@@ -144,6 +144,8 @@ class Uart:
                 before = self._modem_inputs()
                 self._mcr = value & 0x1F
                 self._note_modem_change(before)
+                if self.room:
+                    self.has_room()
             case 7:
                 self._scratch = value
         self._drive()

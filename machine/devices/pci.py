@@ -1,8 +1,8 @@
 """PCI: functions with their configuration space, and the bus they are on.
 
 Sources: PCI Local Bus Specification 2.1, chapter 6 (configuration space) and 3.7.4.1
-(configuration mechanism #1). Not modelled: bridges to other buses, expansion ROMs, 64-bit base
-address registers, parity and other errors, capabilities.
+(configuration mechanism #1). Not modelled: bridges to other buses, 64-bit base address registers,
+parity and other errors, capabilities.
 """
 
 from __future__ import annotations
@@ -17,20 +17,29 @@ from machine.line import Line
 # fmt: off
 VENDOR, DEVICE, COMMAND, STATUS, REVISION, CLASS = 0x00, 0x02, 0x04, 0x06, 0x08, 0x09
 HEADER_TYPE, BARS, SUBSYSTEM_VENDOR, SUBSYSTEM   = 0x0E, 0x10, 0x2C, 0x2E
-INTERRUPT_LINE, INTERRUPT_PIN                    = 0x3C, 0x3D
+EXPANSION_ROM, INTERRUPT_LINE, INTERRUPT_PIN     = 0x30, 0x3C, 0x3D
 # fmt: on
 
 IO_SPACE, MEMORY_SPACE, BUS_MASTER = 0x01, 0x02, 0x04
 MULTIFUNCTION = 0x80
+PREFETCHABLE = 0x08
+ROM_ENABLED = 0x01
+
+ROM = 6
+"""The number of the expansion ROM's base address register."""
 
 
 @dataclass(slots=True)
 class Bar:
-    """A base address register: which device is there, in which space, and where it is now."""
+    """A base address register: which device is there, in which space, and where it is now.
+
+    `moved` is told where its memory begins from now on, or None if nowhere.
+    """
 
     device: Device
     is_io: bool
     size: int
+    moved: Callable[[int | None], None] = lambda address: None
     attached: Attachment | None = None
 
 
@@ -80,12 +89,24 @@ class PciFunction:
         """Let a guest clear the bits of `mask` by writing ones."""
         self._clearable[offset : offset + len(mask)] = mask
 
-    def add_bar(self, number: int, device: Device, size: int, *, is_io: bool = False) -> None:
-        """Give it a base address register; `size` is a power of two."""
-        at = BARS + 4 * number
-        self.config[at] = 1 if is_io else 0
-        self.allow(at, (-size & 0xFFFFFFFF & (~3 if is_io else ~15)).to_bytes(4, "little"))
-        self.bars[number] = Bar(device, is_io, size)
+    def add_bar(
+        self,
+        number: int,
+        device: Device,
+        size: int,
+        *,
+        is_io: bool = False,
+        is_prefetchable: bool = False,
+        moved: Callable[[int | None], None] = lambda address: None,
+    ) -> None:
+        """Give it a base address register; `size` is a power of two. ROM is the expansion ROM's."""
+        at = _bar_register(number)
+        self.config[at] = 1 if is_io else PREFETCHABLE if is_prefetchable else 0
+        writable = -size & 0xFFFFFFFF & (~3 if is_io else ~15)
+        if number == ROM:
+            writable |= ROM_ENABLED
+        self.allow(at, writable.to_bytes(4, "little"))
+        self.bars[number] = Bar(device, is_io, size, moved)
 
     def read_config(self, offset: int, size: int) -> int:
         return int.from_bytes(self.config[offset : offset + size], "little")
@@ -98,7 +119,7 @@ class PciFunction:
             self.config[at] = kept & ~mask | byte & mask
             value >>= 8
         self.config_changed(offset, size)
-        if offset < BARS + 24 and offset + size > COMMAND:
+        if offset < EXPANSION_ROM + 4 and offset + size > COMMAND:
             self.moved()
 
     def config_changed(self, offset: int, size: int) -> None:
@@ -109,11 +130,22 @@ class PciFunction:
         return self.read_config(COMMAND, 2)
 
     def bar_address(self, number: int) -> int | None:
-        """Where it is, if it is to be decoded at all."""
+        """Where it is, if it is to be decoded at all.
+
+        A register of all ones, as it is while a guest asks for its size, is nowhere.
+        """
         bar = self.bars[number]
         if not self.command & (IO_SPACE if bar.is_io else MEMORY_SPACE):
             return None
-        return self.read_config(BARS + 4 * number, 4) & ~(3 if bar.is_io else 15) or None
+        register = self.read_config(_bar_register(number), 4)
+        if number == ROM and not register & ROM_ENABLED:
+            return None
+        address = register & -bar.size
+        return None if address in {0, -bar.size & 0xFFFF_FFFF} else address
+
+
+def _bar_register(number: int) -> int:
+    return EXPANSION_ROM if number == ROM else BARS + 4 * number
 
 
 class PciBus:
@@ -154,7 +186,7 @@ class PciBus:
     def _map(self, function: PciFunction) -> None:
         for number, bar in function.bars.items():
             address = function.bar_address(number)
-            if bar.attached is not None and bar.attached.base == address:
+            if address == (bar.attached.base if bar.attached is not None else None):
                 continue
             space = self._spaces[bar.is_io]
             if bar.attached is not None:
@@ -162,6 +194,7 @@ class PciBus:
                 bar.attached = None
             if address is not None:
                 bar.attached = space.attach(address, bar.device, behind=True)
+            bar.moved(address)
 
 
 class ConfigPorts:

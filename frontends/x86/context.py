@@ -40,10 +40,14 @@ FS, GS = 5, 6
 """What the field `segment` says of the two overrides that matter where memory is flat."""
 
 
+SYSTEM, PHYSICAL = 1, 2
+"""Access.mmu of accesses that the system makes whatever CPL is, and of those without paging."""
+
+
 @cache
-def access(type_: Type) -> Access:
+def access(type_: Type, mmu: int = 0) -> Access:
     """A little-endian access, one object for each type."""
-    return Access(type_, "le")
+    return Access(type_, "le", mmu=mmu)
 
 
 @field_function
@@ -88,6 +92,7 @@ class X86(VectorBuilder, MmxRegisters):
         super().__init__(function, state.word)
         self.checks_floats = checks_floats
         self.state = state
+        self.no_register = state.no_register
         self.mode = mode
         self.word = state.word
         self.slots = state.layout.slots
@@ -190,9 +195,9 @@ class X86(VectorBuilder, MmxRegisters):
 
     def _sum_of_registers(self) -> Value | None:
         address = None
-        if isinstance(self.base, FieldExpr) or self.base != self.state.no_register:
+        if isinstance(self.base, FieldExpr) or self.base != self.no_register:
             address = self.get_file(self.state.gpr, self.base)
-        if self.index != self.state.no_register:
+        if self.index != self.no_register:
             index = self.get_file(self.state.gpr, self.index)
             if isinstance(self.scale, FieldExpr):
                 index = index << self.value(I8, self.scale).zext(self.word)
@@ -244,6 +249,26 @@ class X86(VectorBuilder, MmxRegisters):
     def store_le(self, address: Value, value: Value) -> None:
         """Write memory at a linear address."""
         self.store(access(value.type), address, value)
+
+    def load_system(self, type_: Type, linear: Value) -> Value:
+        """Read memory as the system does, whatever CPL is: descriptors, task state segments."""
+        return self.load(access(type_, SYSTEM), linear)
+
+    def store_system(self, linear: Value, value: Value) -> None:
+        """Write memory as the system does."""
+        self.store(access(value.type, SYSTEM), linear, value)
+
+    def load_physical(self, type_: Type, address: Value) -> Value:
+        """Read physical memory; the address has 64 bits."""
+        return self.load(access(type_, PHYSICAL), address)
+
+    def store_physical(self, address: Value, value: Value) -> None:
+        """Write physical memory."""
+        self.store(access(value.type, PHYSICAL), address, value)
+
+    def cas_physical(self, address: Value, expected: Value, new: Value) -> Value:
+        """Atomic compare and swap in physical memory; gives what was there."""
+        return self.cas(access(new.type, PHYSICAL), address, expected, new)
 
     def _stack_pointer(self) -> Value:
         return self.get_file(self.state.gpr, SP)

@@ -134,6 +134,11 @@ class CpuModel:
         """The names of what it shows."""
         return frozenset(self.shown.split()) & IMPLEMENTED - missing_on_host()
 
+    @cached_property
+    def system_features(self) -> frozenset[str]:
+        """The same in a whole machine."""
+        return self.features
+
     def leaf(self, number: int, part: int = 0) -> Answer:
         """The answer for EAX and ECX; beyond the last leaf, that of the last basic one."""
         last = self._highest_extended if number >= 0x8000_0000 else self.highest

@@ -14,7 +14,7 @@ which gets all ones, is a slot of its own.
 
 from __future__ import annotations
 
-from tcg.state import Rotating, new_layout
+from tcg.state import Rotating, StateLayout, new_layout
 from tcg.types import F80, I1, I8, I16, I32, I64, V128, integer
 
 # fmt: off
@@ -50,12 +50,46 @@ ASK_LOAD_SEGMENT = 5
 ASK_CHECK_FLOATS = 6
 """MXCSR lets exceptions through now: code is to look for them."""
 
+# What systems ask for; the numbers are in `ask_a` to `ask_c`.
+ASK_PORT_IN = 16
+"""Port `ask_a`, `ask_b` bytes: the answer goes to AL, AX or EAX."""
+ASK_PORT_OUT = 17
+"""Port `ask_a`, `ask_b` bytes of `ask_c`."""
+ASK_PORT_INS = 18
+"""Port `ask_a`; `ask_b`: size | address size << 8 | rep << 16 | segment << 24.  The instruction is
+done as often as there is reason to, and begun again or gone beyond."""
+ASK_PORT_OUTS = 19
+ASK_HALT = 20
+"""HLT: wait for an interrupt."""
+ASK_WRITE_CONTROL = 21
+"""Control register `ask_a` <- `ask_b`."""
+ASK_READ_MSR = 22
+"""EDX:EAX <- the model-specific register ECX."""
+ASK_WRITE_MSR = 23
+"""The model-specific register ECX <- EDX:EAX."""
+ASK_FLUSH_PAGE = 24
+"""INVLPG of the linear address `ask_a`."""
+ASK_WRITE_DEBUG = 25
+"""Debug register `ask_a` <- `ask_b`."""
+ASK_READ_CONTROL = 26
+"""General register `ask_b` <- control register `ask_a`, which is not a plain slot: CR8."""
+ASK_WRITE_XCR = 27
+"""The extended control register ECX <- EDX:EAX."""
+ASK_RESUME = 28
+"""RSM."""
+ASK_WAIT = 29
+"""MWAIT: like HLT, but may go on at once."""
+ASK_FLUSH_ALL = 30
+"""The paging structures may have changed: all translations of addresses go."""
+
 TLS_ENTRIES = 3
 """Segment descriptors that Linux keeps for each thread, of the GDT."""
 
 
 class X86State:
     """The slots and register files; `width` is that of a general register, 32 or 64."""
+
+    selector_names: tuple[str, ...] = SEGMENTS
 
     def __init__(self, width: int = 64) -> None:
         word = integer(width)
@@ -70,9 +104,8 @@ class X86State:
         for name in ("pf", "af"):
             layout.slot(name, I8)
         layout.slot("eflags", I32)
-        self.selectors = layout.file("segments", I16, SEGMENTS)
-        for name in ("fs_base", "gs_base"):
-            layout.slot(name, word)
+        self.selectors = layout.file("segments", I16, self.selector_names)
+        self._place_bases(layout)
         count = 16 if width == 64 else 8
         self.xmm = layout.file("xmm", V128, (f"xmm{i}" for i in range(count)))
         self.ymmh = layout.file("ymmh", V128, (f"ymmh{i}" for i in range(count)))
@@ -92,3 +125,8 @@ class X86State:
         for name in ("fpu_c0", "fpu_c1", "fpu_c2", "fpu_c3", "fpu_sf"):
             layout.slot(name, I1)
         self.tls = layout.file("tls", I64, (f"tls{i}" for i in range(TLS_ENTRIES)))
+
+    def _place_bases(self, layout: StateLayout) -> None:
+        """Of the segments' bases, a program only has two that are not zero."""
+        for name in ("fs_base", "gs_base"):
+            layout.slot(name, self.word)

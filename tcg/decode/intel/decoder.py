@@ -87,9 +87,9 @@ Form = tuple[int, int, int, int, int]
 class _Forms(dict[int, Form]):
     """ModRM bytes with REX's R, X and B above them, for 32- and 64-bit addresses."""
 
-    def __init__(self, mode: int) -> None:
+    def __init__(self, mode: int, none: int) -> None:
         super().__init__()
-        self.none = 16 if mode == 64 else 8
+        self.none = none
         self.direct = RIP if mode == 64 else DISP32
 
     def __missing__(self, key: int) -> Form:
@@ -128,9 +128,9 @@ class _Forms16(_Forms):
 class _Sibs(dict[int, tuple[int, int, int]]):
     """SIB bytes with REX's X and B above them: base, index, scale."""
 
-    def __init__(self, mode: int) -> None:
+    def __init__(self, none: int) -> None:
         super().__init__()
-        self.none = 16 if mode == 64 else 8
+        self.none = none
 
     def __missing__(self, key: int) -> tuple[int, int, int]:
         index = key >> 3 & 7 | key >> 6 & 8
@@ -144,12 +144,16 @@ def _split(key: int) -> tuple[int, int, int]:
     return key >> 6 & 3, key >> 3 & 7 | key >> 7 & 8, key & 7 | key >> 5 & 8
 
 
-def make_decoder(mode: int, dispatch: Dispatch) -> Decode:  # noqa: C901
-    """decode(code, at, pc) for 16-, 32- or 64-bit code."""
+def make_decoder(mode: int, dispatch: Dispatch, none: int = 0) -> Decode:  # noqa: C901
+    """decode(code, at, pc) for 16-, 32- or 64-bit code.
+
+    `none` stands for no register in an address, if it is not to be the number after the last one.
+    """
     first, vex_maps = dispatch
-    none = 16 if mode == 64 else 8
-    wide, word = _Forms(mode), _Forms16(mode)
-    sibs = _Sibs(mode)
+    registers = 16 if mode == 64 else 8
+    none = none or registers
+    wide, word = _Forms(mode, none), _Forms16(mode, none)
+    sibs = _Sibs(none)
     usual = (8, wide) if mode == 64 else (4, wide) if mode == 32 else (2, word)
     other = (2, word) if mode == 32 else (4, wide)
     make = tuple.__new__
@@ -247,7 +251,7 @@ def make_decoder(mode: int, dispatch: Dispatch) -> Decode:  # noqa: C901
                 else:
                     imm, imm2, i = IMMEDIATES[immediate](code, i, opsize)
                     if immediate == REGISTER:
-                        imm2 &= none - 1
+                        imm2 &= registers - 1
         except (IndexError, StructError):
             return None
 
@@ -261,7 +265,7 @@ def make_decoder(mode: int, dispatch: Dispatch) -> Decode:  # noqa: C901
                 rm = opcode & 7 | (rex & 1) << 3
             if flags & NO_VVVV and vvvv:
                 return None
-            vvvv &= none - 1
+            vvvv &= registers - 1
             if flags & VSIB:
                 index = 4 if index == none else index
                 if addrsize == 2 or reg in (index, vvvv) or index == vvvv:

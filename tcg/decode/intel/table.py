@@ -110,17 +110,17 @@ class Table:
         self.rows = rows
         self._dispatch = dispatch
         self._features = features
-        self._decoders: dict[tuple[int, frozenset[str]], Decode] = {}
+        self._decoders: dict[tuple[int, frozenset[str], int], Decode] = {}
 
-    def decoder(self, mode: int, absent: frozenset[str] = frozenset()) -> Decode:
+    def decoder(self, mode: int, absent: frozenset[str] = frozenset(), none: int = 0) -> Decode:
         """decode(code, at, pc) -> Decoded | None, for 16-, 32- or 64-bit code.
 
         None: no row matches, or bytes are missing.  Rows that need a CPU feature which is
-        `absent` are not there.
+        `absent` are not there.  `none`: see make_decoder.
         """
-        key = mode, absent
+        key = mode, absent, none
         if key not in self._decoders:
-            self._decoders[key] = make_decoder(mode, self._dispatch(mode, absent))
+            self._decoders[key] = make_decoder(mode, self._dispatch(mode, absent), none)
         return self._decoders[key]
 
     def features(self) -> frozenset[str]:

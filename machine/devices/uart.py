@@ -141,10 +141,10 @@ class Uart:
             case 3:
                 self._lcr = value
             case 4:
-                before = self._modem_inputs()
+                before, looped = self._modem_inputs(), self._mcr & LOOP
                 self._mcr = value & 0x1F
                 self._note_modem_change(before)
-                if self.room:
+                if looped and self.room:
                     self.has_room()
             case 7:
                 self._scratch = value

@@ -105,10 +105,13 @@ class Backend(HandlerMaker, Protocol):
     def read_records(self, address: int, size: int) -> bytes:
         """Records as they are in memory."""
 
-    def head(self, pc: int) -> int:
-        """The address of the head of the block at `pc`, which is made if there is none."""
+    def head(self, pc: int, where: int = 0) -> int:
+        """The address of the head of the block at `pc`, which is made if there is none.
 
-    def find_head(self, pc: int) -> int:
+        `where`: in a whole machine, what tells it from other code at that pc (tcg.state.Head).
+        """
+
+    def find_head(self, pc: int, where: int = 0) -> int:
         """The address of the head of the block at `pc`; 0 if there is none."""
 
     def forget_heads(self) -> None:

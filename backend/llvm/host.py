@@ -146,18 +146,18 @@ class LlvmBackend:
         """What the heads of blocks get whose records are loaded."""
         self._cold = code, counter
 
-    def head(self, pc: int) -> int:
+    def head(self, pc: int, where: int = 0) -> int:
         """The address of the head of the block at `pc`, which is made if there is none."""
-        found = self.runtime.head(pc)
+        found = self.runtime.head(pc, where)
         if not found:
             with self._lock:
                 self.runtime.make_room_for_heads(1)
-            found = self.runtime.head(pc)
+            found = self.runtime.head(pc, where)
         return found
 
-    def find_head(self, pc: int) -> int:
+    def find_head(self, pc: int, where: int = 0) -> int:
         """The address of the head of the block at `pc`; 0 if there is none."""
-        return self.runtime.find_head(pc)
+        return self.runtime.find_head(pc, where)
 
     def forget_heads(self) -> None:
         """Have no head lead to code."""

@@ -507,6 +507,9 @@ class Lowering:
         t = llvm_type(access.type) if is_vector(access.type) else f"i{access.type.bits}"
         self.before_access()
         pointer = self.guest_pointer(inst.args[0])
+        if access.is_checked:
+            self.names[inst] = self.temp(simd.aligned_load(t, pointer))
+            return
         raw = self.temp(f"load{self.volatile} {t}, ptr {pointer}, align 1{GUEST}")
         if is_vector(access.type):
             self.names[inst] = raw
@@ -531,6 +534,9 @@ class Lowering:
         text = self.swapped(access, text)
         self.before_access()
         pointer = self.guest_pointer(inst.args[0])
+        if access.is_checked:
+            self.line(simd.aligned_store(t, text, pointer))
+            return
         self.line(f"store{self.volatile} {t} {text}, ptr {pointer}, align 1{GUEST}")
 
     def lower_cas(self, inst: Value) -> None:

@@ -25,8 +25,8 @@ declare i32 @clock_gettime(i32, ptr)
 @rt_host_table = hidden global [1 x ptr] [ptr @rt_clock]
 
 ; Fills empty places of a jump cache: no guest pc is -1.
-@rt_empty_head = hidden global { ptr, ptr, i64, i32, i32 }
-    { ptr @h_untranslated, ptr null, i64 -1, i32 0, i32 0 }, align 64
+@rt_empty_head = hidden global { ptr, ptr, i64, i32, i32, i64, i64 }
+    { ptr @h_untranslated, ptr null, i64 -1, i32 0, i32 0, i64 0, i64 0 }, align 64
 
 define i64 @rt_clock() nounwind {
   %time = alloca { i64, i64 }
@@ -243,7 +243,7 @@ search:
   %is_linking = icmp ne i32 %links, 0
   br i1 %is_linking, label %ask, label %miss
 ask:
-  %head = call ptr @rt_find(i64 %pc)
+  %head = call ptr @rt_find(i64 %pc, i64 0)
   %is_none = icmp eq ptr %head, null
   br i1 %is_none, label %miss, label %found
 miss:
@@ -277,7 +277,7 @@ define tailcc void @h_lookup(ptr noalias %env, ptr %rec, ptr %base) nounwind {
   %is_linking = icmp ne i32 %links, 0
   br i1 %is_linking, label %ask, label %miss
 ask:
-  %head = call ptr @rt_find(i64 %pc)
+  %head = call ptr @rt_find(i64 %pc, i64 0)
   %is_none = icmp eq ptr %head, null
   br i1 %is_none, label %miss, label %found
 miss:
@@ -362,9 +362,11 @@ stale:
 @rt_notices   = hidden global i32 0       ; whether stores into code take effect at once
 
 ; Where a pc is in the table, or would be.
-define internal ptr @head_entry(ptr %table, i64 %pc) nounwind {
+define internal ptr @head_entry(ptr %table, i64 %pc, i64 %where) nounwind {
   %mask = load i64, ptr %table
-  %mixed = mul i64 %pc, -7046029254386353131
+  %turned = call i64 @llvm.fshl.i64(i64 %where, i64 %where, i64 20)
+  %both = xor i64 %pc, %turned
+  %mixed = mul i64 %both, -7046029254386353131
   %hash = lshr i64 %mixed, 32
   br label %loop
 loop:
@@ -378,7 +380,11 @@ loop:
 look:
   %its.at = getelementptr i8, ptr %head, i64 {{Head.PC}}
   %its = load i64, ptr %its.at
-  %is_it = icmp eq i64 %its, %pc
+  %is_pc = icmp eq i64 %its, %pc
+  %where.at = getelementptr i8, ptr %head, i64 {{Head.WHERE}}
+  %its.where = load i64, ptr %where.at
+  %is_there = icmp eq i64 %its.where, %where
+  %is_it = and i1 %is_pc, %is_there
   br i1 %is_it, label %done, label %next
 next:
   %more = add i64 %i, 1
@@ -387,18 +393,20 @@ done:
   ret ptr %entry
 }
 
-; The head of a pc, or null.
-define ptr @rt_find(i64 %pc) nounwind {
+declare i64 @llvm.fshl.i64(i64, i64, i64)
+
+; The head of a pc, in a whole machine with what tells where it is (Head.WHERE), or null.
+define ptr @rt_find(i64 %pc, i64 %where) nounwind {
   %table = load ptr, ptr @rt_heads
-  %entry = call ptr @head_entry(ptr %table, i64 %pc)
+  %entry = call ptr @head_entry(ptr %table, i64 %pc, i64 %where)
   %head = load ptr, ptr %entry
   ret ptr %head
 }
 
 ; The head of a pc, which is made if need be; null if there is no room for it.
-define ptr @rt_head(i64 %pc) nounwind {
+define ptr @rt_head(i64 %pc, i64 %where) nounwind {
   %table = load ptr, ptr @rt_heads
-  %entry = call ptr @head_entry(ptr %table, i64 %pc)
+  %entry = call ptr @head_entry(ptr %table, i64 %pc, i64 %where)
   %known = load ptr, ptr %entry
   %is_new = icmp eq ptr %known, null
   br i1 %is_new, label %make, label %old
@@ -415,6 +423,8 @@ room:
   store ptr @h_untranslated, ptr %head
   %pc.at = getelementptr i8, ptr %head, i64 {{Head.PC}}
   store i64 %pc, ptr %pc.at
+  %where.at = getelementptr i8, ptr %head, i64 {{Head.WHERE}}
+  store i64 %where, ptr %where.at
   %next = getelementptr i8, ptr %head, i64 {{Head.SIZE}}
   store ptr %next, ptr @rt_head_next
   store atomic ptr %head, ptr %entry release, align 8
@@ -439,7 +449,9 @@ loop:
 move:
   %pc.at = getelementptr i8, ptr %head, i64 {{Head.PC}}
   %pc = load i64, ptr %pc.at
-  %to = call ptr @head_entry(ptr %new, i64 %pc)
+  %where.at = getelementptr i8, ptr %head, i64 {{Head.WHERE}}
+  %where = load i64, ptr %where.at
+  %to = call ptr @head_entry(ptr %new, i64 %pc, i64 %where)
   store ptr %head, ptr %to
   br label %next
 next:
@@ -500,7 +512,7 @@ heads:
   %body.offset.at = getelementptr i8, ptr %block, i64 8
   %body.offset = load i64, ptr %body.offset.at, align 1
   %body = getelementptr i8, ptr %records, i64 %body.offset
-  %head = call ptr @rt_head(i64 %pc)
+  %head = call ptr @rt_head(i64 %pc, i64 0)
   %now = load ptr, ptr %head
   %is_free = icmp eq ptr %now, @h_untranslated
   br i1 %is_free, label %set, label %on
@@ -671,7 +683,10 @@ real:
   %reach = add i64 %limit, {{2 * GUARD_BYTES}}
   %above = add i64 %guest, {{GUARD_BYTES}}
   %too_far = icmp uge i64 %above, %reach
-  %is_ours = or i1 %outside, %too_far
+  ; Of what is not aligned the host does not say where it is (#GP).
+  %is_somewhere = icmp ne i32 %code, {{SI_KERNEL}}
+  %is_far = and i1 %too_far, %is_somewhere
+  %is_ours = or i1 %outside, %is_far
   br i1 %is_ours, label %die, label %fault
 
 fault:

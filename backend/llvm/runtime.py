@@ -27,6 +27,8 @@ MXCSR_DEFAULT = 0x1F80
 EXPORTS = (
     "h_untranslated", "h_count", "h_body", "h_goto", "h_follow", "h_lookup", "h_check",
     "rt_empty_head", "rt_host_table",
+    "s_follow", "s_lookup", "s_far", "s_page", "mmu_read", "mmu_write", "mmu_range", "mmu_copy",
+    "mmu_repeat", "mmu_physical_load", "mmu_physical_store",
 )  # fmt: skip
 """What compiled code, records and heads may refer to."""
 
@@ -104,9 +106,11 @@ class Runtime:
         self.compare_exchange = ctypes.CFUNCTYPE(half, pointer, half, half)(at["compare_exchange"])
         # These are short, and called with the world's lock held: they keep the GIL.
         number = ctypes.c_uint64
-        self.head: Callable[[int], int] = ctypes.PYFUNCTYPE(number, number)(at["rt_head"])
+        self.head: Callable[[int, int], int]
+        self.head = ctypes.PYFUNCTYPE(number, number, number)(at["rt_head"])
         """The head of a guest pc, which is made if need be; 0 if there is no room for it."""
-        self.find_head: Callable[[int], int] = ctypes.PYFUNCTYPE(number, number)(at["rt_find"])
+        self.find_head: Callable[[int, int], int]
+        self.find_head = ctypes.PYFUNCTYPE(number, number, number)(at["rt_find"])
         """The head of a guest pc, or 0."""
         self._grow = ctypes.PYFUNCTYPE(None, number)(at["rt_grow"])
         self.forget: Callable[[], None] = ctypes.PYFUNCTYPE(None)(at["rt_forget"])

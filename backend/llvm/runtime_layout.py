@@ -6,6 +6,7 @@ The rest is in tcg/state.py.
 from __future__ import annotations
 
 from tcg.floats import CONTROL_DEFAULT
+from tcg.state import NO_ADDRESS
 
 PAGE_DIRTY = 2
 """The flag of a page of translated code that has been written to."""
@@ -14,6 +15,7 @@ PROT_WRITE = 2
 """The bit of the access table that lets the guest write to a page."""
 
 SEGV_ACCERR = 2
+SI_KERNEL = NO_ADDRESS
 """si_code of an access that the page's protection forbids."""
 
 WRITE_RETRIES = 10_000
@@ -78,6 +80,7 @@ NUMBERS: dict[str, int] = {
     "PAGE_DIRTY": PAGE_DIRTY,
     "PROT_WRITE": PROT_WRITE,
     "SEGV_ACCERR": SEGV_ACCERR,
+    "SI_KERNEL": SI_KERNEL,
     "WRITE_RETRIES": WRITE_RETRIES,
     "GUARD_BYTES": GUARD_BYTES,
     "2 * GUARD_BYTES": 2 * GUARD_BYTES,

@@ -143,6 +143,25 @@ def assembly(row: Simd, imm: int) -> tuple[str, str]:
     return f"{name} {number}$2, $0", f"{output},0,{inputs[1]}"
 
 
+def aligned_load(type_: str, pointer: str) -> str:
+    """A load of a vector that the host itself refuses (#GP) where it is not aligned.
+
+    It is assembly, as LLVM takes aligned loads for a promise and makes them part of others.
+    """
+    return (
+        f'call {type_} asm sideeffect "{_vex()}movaps $1, $0", "=x,*m"'
+        f"(ptr elementtype({type_}) {pointer})"
+    )
+
+
+def aligned_store(type_: str, value: str, pointer: str) -> str:
+    """A store of the same kind."""
+    return (
+        f'call void asm sideeffect "{_vex()}movaps $1, $0", "=*m,x,~{{memory}}"'
+        f"(ptr elementtype({type_}) {pointer}, {type_} {value})"
+    )
+
+
 def _vex() -> str:
     return "v" if host_has_avx() else ""
 

@@ -153,8 +153,8 @@ def test_a_link_is_set_when_it_is_taken_and_there_is_a_head(
     assert guest.run(goto) == Reason.EVENT
     assert (guest.get("exit_pc"), guest.get("exit_rec")) == (pc, 0)
     guest.set("event", 0)
-    head = runtime.head(pc)
-    assert runtime.find_head(pc) == runtime.head(pc) == head
+    head = runtime.head(pc, 0)
+    assert runtime.find_head(pc, 0) == runtime.head(pc, 0) == head
     assert guest.run(goto) == Reason.UNTRANSLATED
     assert guest.get("exit_rec") == head
     assert guest.word(goto + Record.LINK) == unset_link(pc)
@@ -171,13 +171,13 @@ def test_heads_are_found_however_many_there_are(guest: Guest) -> None:
     pcs = [random.getrandbits(64) for random in [Random(1)] for _ in range(30_000)]
     heads = {}
     for pc in pcs:
-        heads[pc] = runtime.head(pc)
+        heads[pc] = runtime.head(pc, 0)
         if not heads[pc]:
             runtime.make_room_for_heads()
-            heads[pc] = runtime.head(pc)
+            heads[pc] = runtime.head(pc, 0)
     assert len(set(heads.values())) == len(heads)
-    assert all(runtime.find_head(pc) == head for pc, head in heads.items())
-    assert not runtime.find_head(1)
+    assert all(runtime.find_head(pc, 0) == head for pc, head in heads.items())
+    assert not runtime.find_head(1, 0)
 
 
 def test_the_host_clock_runs(runtime: Runtime, arena: HostArena) -> None:

@@ -18,10 +18,10 @@ from tcg.code import CodeCache
 from tcg.cpu import Cpu
 from tcg.faults import GuestFault
 from tcg.forms import Forms
-from tcg.frontend import Frontend
+from tcg.frontend import Frontend, GuestException
 from tcg.heat import Heat
 from tcg.log import Log
-from tcg.state import EXACT, HEADER, Reason
+from tcg.state import EXACT, HEADER, NO_ADDRESS, Reason
 from tcg.types import Type
 from tcg.world import World
 
@@ -203,6 +203,8 @@ class Engine:
             return Exit("exception", cpu.pc, cpu.header("exit_info"))
         assert reason == Reason.FAULT, f"native code left for reason {reason}"
         cpu.pc, _ = self._access(cpu)
+        if cpu.header("fault_code") == NO_ADDRESS:
+            return Exit("exception", cpu.pc, GuestException.ALIGNMENT)
         return Exit(
             "fault", cpu.pc, cpu.header("fault_code"), cpu.header("fault_address") & self._reach,
             bool(cpu.header("fault_write")), cpu.header("fault_signal"),

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, Protocol
 from tcg import floats, ops
 from tcg.build import Builder
 from tcg.bulk import run_bulk
-from tcg.faults import GuestFault
+from tcg.faults import GuestFault, Misaligned
+from tcg.frontend import GuestException
 from tcg.ir import Access, Block, Function, Helper, Value, is_local
 from tcg.state import GUEST_ADDRESS_MASK, HEADER, File, Reason, Slot
 from tcg.types import F80, I1, I64, VOID, Type
@@ -199,6 +200,8 @@ class _Source:
 
     def _catch(self) -> None:
         self.indent = "    "
+        self.line("except Misaligned:")
+        self.line("    return Left(EXCEPTION, pc, ALIGNMENT)")
         self.line("except GuestFault as fault:")
         self.line("    return Left(FAULT, pc, fault.address, fault.is_write, fault.is_bus)")
         if self.uses_fp or self.uses_f80:
@@ -353,6 +356,12 @@ class _Source:
         text = self.value(address)
         return f"(({text}) & {GUEST_ADDRESS_MASK})" if address.type is I64 else text
 
+    def _touched(self, inst: Value) -> str:
+        """The address of a load or store, looked at if it has to be aligned."""
+        access: Access = inst.imm
+        text = self._address(inst.args[0])
+        return f"aligned({text}, {access.type.bytes})" if access.is_checked else text
+
     def _given(self, inst: Value, addresses: int = 1) -> str:
         """The operands of an operation whose first ones are addresses."""
         values = map(self.value, inst.args[addresses:])
@@ -360,14 +369,14 @@ class _Source:
 
     def _load(self, inst: Value) -> str:
         access: Access = inst.imm
-        read = f"read({self._address(inst.args[0])}, {access.type.bytes})"
+        read = f"read({self._touched(inst)}, {access.type.bytes})"
         return f"int.from_bytes({read}, '{_ORDERS[access.order]}')" + " & 1" * (access.type is I1)
 
     def _store(self, inst: Value) -> str:
         access: Access = inst.imm
         value = self.value(inst.args[1])
         data = f"({value}).to_bytes({access.type.bytes}, '{_ORDERS[access.order]}')"
-        return f"write({self._address(inst.args[0])}, {data})"
+        return f"write({self._touched(inst)}, {data})"
 
     def _cas(self, inst: Value) -> str:
         access: Access = inst.imm
@@ -506,6 +515,13 @@ def _rmw(
     return old
 
 
+def _aligned(address: int, size: int) -> int:
+    """The address, if it is a multiple of the size; raises Misaligned."""
+    if address & size - 1:
+        raise Misaligned
+    return address
+
+
 def _select_lanes(chosen: Type, type_: Type, condition: int, yes: int, no: int) -> int:
     lanes = zip(chosen.split(condition), type_.split(yes), type_.split(no), strict=True)
     return type_.join(x if chooses else y for chooses, x, y in lanes)
@@ -524,6 +540,9 @@ _GLOBALS: dict[str, Any] = {
     **{reason.name: reason for reason in Reason},
     "Left": Left,
     "GuestFault": GuestFault,
+    "Misaligned": Misaligned,
+    "ALIGNMENT": GuestException.ALIGNMENT,
+    "aligned": _aligned,
     "Environment": floats.Environment,
     "Environment80": floats.Environment80,
     "monotonic_ns": monotonic_ns,

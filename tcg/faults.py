@@ -16,3 +16,7 @@ class GuestFault(Exception):
         self.is_write = is_write
         self.is_bus = is_bus
         self.pc: int | None = None
+
+
+class Misaligned(Exception):
+    """The address of an access that must be aligned is not: GuestException.ALIGNMENT."""

@@ -29,7 +29,8 @@ LOCAL_OFFSET = -1
 class Access:
     """How a guest memory operation reads or writes: the type in memory and its byte order.
 
-    `aligned`: the guest guarantees natural alignment (or the access faults); atomics need it.
+    `aligned`: the guest guarantees natural alignment (or the access faults); atomics need it.  Of
+    vectors nothing is taken for granted: an access that is not aligned raises ALIGNMENT.
     `mmu` selects the address space (user mode has one).
     """
 
@@ -42,6 +43,11 @@ class Access:
     def __str__(self) -> str:
         extras = "".join((".aligned" if self.aligned else "", f".{self.rmw}" if self.rmw else ""))
         return f"{self.order}{extras}"
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the access raises ALIGNMENT where it is not aligned."""
+        return self.aligned and self.type.bits >= 128
 
 
 class Value:

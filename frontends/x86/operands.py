@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from frontends.x86.context import SIZES, X86, access
 from frontends.x86.state import AX
+from frontends.x86.vectors import must_be_aligned
 from tcg import ops
 from tcg.decode.intel.operands import BYTES, FIXED
 from tcg.frontend import GuestException
@@ -142,7 +143,8 @@ class Operands:
         """An SSE register or memory; what is narrower than a register is widened with zeros."""
         if self.c.rm >= 0:
             return self.load_vector_register(operand, self.c.rm)
-        return self.c.load_vector(self.vector_bytes(operand), self.address)
+        size = self.vector_bytes(operand)
+        return self.c.load_vector(size, self.address, must_be_aligned(self.row, size))
 
     def load_q(self, operand: Operand) -> Value:
         """An MMX register or memory."""
@@ -202,7 +204,15 @@ class Operands:
         if self.c.rm >= 0:
             self.store_vector_register(operand, self.c.rm, value)
         else:
-            self.c.store_vector(self.vector_bytes(operand), self.address, value)
+            size = self.vector_bytes(operand)
+            self.c.store_vector(size, self.address, value, must_be_aligned(self.row, size))
+
+    def store_m(self, operand: Operand, value: Value) -> None:
+        """Memory."""
+        if value.type.bits >= 128:
+            self.store_w(operand, value)
+        else:
+            self.c.store_le(self.address, value)
 
     def store_q(self, operand: Operand, value: Value) -> None:
         """An MMX register or memory."""
@@ -246,7 +256,7 @@ STORERS: dict[str, Callable[[Operands, Operand, Value], None]] = {
     "R": lambda a, o, v: a.store_register(o, a.c.rm, v),
     "Z": lambda a, o, v: a.store_register(o, a.c.rm, v),
     "B": lambda a, o, v: a.store_register(o, a.c.vvvv, v),
-    "M": lambda a, o, v: a.c.store_le(a.address, v),
+    "M": Operands.store_m,
     "O": lambda a, o, v: a.c.store_le(a.address, v),
     "S": lambda a, o, v: a.c.load_segment(int(a.c.reg), v),
     "V": lambda a, o, v: a.store_vector_register(o, a.c.reg, v),

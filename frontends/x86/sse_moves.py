@@ -1,6 +1,6 @@
 """Moves between vector registers, memory and general registers: SDM vol. 1, 10.4.1, 11.4.1.
 
-Alignment is not looked at: an access that the manual wants aligned may be anywhere.
+Which of them want their operand aligned is in vectors.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from frontends.insn import insn
 from frontends.x86.context import X86, access
 from frontends.x86.state import DI
-from frontends.x86.vectors import both, lanes, shuffle_halves, vector_op
+from frontends.x86.vectors import both, lanes, must_be_aligned, shuffle_halves, vector_op
 from tcg.ir import Value
 from tcg.types import I8, I32, I64, V2I64, V128
 
@@ -26,7 +26,8 @@ def move(c: X86, src: Value) -> Value:
 @both("lddqu", "movntdqa")
 def load_only(c: X86, address: Value) -> Value:
     """dst <- MEM(address)"""
-    return c.load_vector(c.row.vector_length // 8 or 16, address)
+    size = c.row.vector_length // 8 or 16
+    return c.load_vector(size, address, must_be_aligned(c.row, size))
 
 
 # -- one float -------------------------------------------------------------------------------------

@@ -7,18 +7,33 @@ float_op(c, "addpd", a, b)          what ADDPD does, exactly, with both widths
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from frontends.insn import insn
 from tcg.build import Builder
 from tcg.ir import Access, Value
 from tcg.types import I8, I16, I32, I64, V2I64, V4I64, V128, V256, Type, vector
 
+if TYPE_CHECKING:
+    from tcg.decode.intel.table import Row
+
 F = TypeVar("F", bound=Callable[..., object])
 
 _INTEGERS = {1: I8, 2: I16, 4: I32, 8: I64}
-_WHOLE = {16: Access(V128, "le"), 32: Access(V256, "le")}
+_WHOLE = {
+    (type_.bytes, aligned): Access(type_, "le", aligned=aligned)
+    for type_ in (V128, V256)
+    for aligned in (False, True)
+}
 _PARTS = {size: Access(type_, "le") for size, type_ in _INTEGERS.items()}
+
+ALIGNED_MOVES = frozenset((
+    "vmovaps", "vmovapd", "vmovdqa", "vmovntps", "vmovntpd", "vmovntdq", "vmovntdqa",
+))  # fmt: skip
+UNALIGNED = frozenset((
+    "movups", "movupd", "movdqu", "lddqu", "pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm",
+))  # fmt: skip
+"""Instructions without VEX whose operand may be anywhere."""
 
 
 class VectorBuilder(Builder):
@@ -35,16 +50,17 @@ class VectorBuilder(Builder):
         low, high = (self.shuffle(words, words, (at, at + 1)) for at in (0, 2))
         return low.bitcast(V128), high.bitcast(V128)
 
-    def load_vector(self, size: int, address: Value) -> Value:
+    def load_vector(self, size: int, address: Value, aligned: bool = False) -> Value:
         """Read so many bytes; less than a register is widened with zeros."""
-        if size in _WHOLE:
-            return self.load(_WHOLE[size], address)
+        if size >= 16:
+            return self.load(_WHOLE[size, aligned], address)
         return self.widened(self.load(_PARTS[size], address))
 
-    def store_vector(self, size: int, address: Value, value: Value) -> None:
+    def store_vector(self, size: int, address: Value, value: Value, aligned: bool = False) -> None:
         """Write the lowest so many bytes of a vector."""
-        if size in _WHOLE:
-            self.store(_WHOLE[size], address, value.bitcast(_WHOLE[size].type))
+        if size >= 16:
+            how = _WHOLE[size, aligned]
+            self.store(how, address, value.bitcast(how.type))
         else:
             self.store(_PARTS[size], address, self.low_part(value, size))
 
@@ -56,6 +72,16 @@ class VectorBuilder(Builder):
     def low_part(self, value: Value, size: int) -> Value:
         """The lowest 1, 2, 4 or 8 bytes of a vector as an integer."""
         return self.extract(lanes(value, _INTEGERS[size]), 0)
+
+
+def must_be_aligned(row: Row, size: int) -> bool:
+    """Whether an operand of `size` bytes in memory raises #GP where it is not aligned.
+
+    SDM vol. 1, 11.3 and 14.9: all of 16 bytes, but with VEX only those of moves that say so.
+    """
+    if row.vector_length:
+        return row.name in ALIGNED_MOVES and size >= 16
+    return size == 16 and row.name not in UNALIGNED
 
 
 def lanes(value: Value, lane: Type) -> Value:

@@ -417,11 +417,16 @@ fault:
   %address.from = getelementptr i8, ptr %env, i64 {{fault_address}}
   %address = load i64, ptr %address.from
   %address.reached = and i64 %address, %reach
-  store i64 %address.reached, ptr %address.at
+  %code.from = getelementptr i8, ptr %env, i64 {{fault_code}}
+  %code = load i32, ptr %code.from
+  %is.misaligned = icmp eq i32 %code, {{NO_ADDRESS}}
+  %address.told = select i1 %is.misaligned, i64 0, i64 %address.reached
+  store i64 %address.told, ptr %address.at
   %signal.from = getelementptr i8, ptr %env, i64 {{fault_signal}}
   %signal = load i32, ptr %signal.from
   store i32 %signal, ptr %ended.at
-  store i32 14, ptr %exit.at
+  %fault.trap = select i1 %is.misaligned, i32 13, i32 14
+  store i32 %fault.trap, ptr %exit.at
   %current.from = getelementptr i8, ptr %env, i64 {{current_rec}}
   %current = load i64, ptr %current.from
   store i64 %current, ptr %detail.at

@@ -44,12 +44,12 @@ def _installed() -> dict[str, int]:
     from backend.llvm.arena import HostArena
     from backend.llvm.compilation import compile_module
     from frontends.x86.state import OTHER_FLAGS
-    from tcg.state import HEADER, Reason
+    from tcg.state import HEADER, NO_ADDRESS, Reason
 
     numbers = {f"case.{k}": v for k, v in vars(case).items() if k.isupper()}
     numbers |= {name: slot.offset for name, slot in HEADER.items()}
     numbers |= {f"Reason.{reason.name}": int(reason) for reason in Reason}
-    numbers["OTHER_FLAGS"] = OTHER_FLAGS
+    numbers |= {"OTHER_FLAGS": OTHER_FLAGS, "NO_ADDRESS": NO_ADDRESS}
     text = Path(__file__).with_name("batch.ll").read_text()
     text = re.sub(r"\{\{([\w.]+)\}\}", lambda found: str(numbers[found[1]]), text)
     libc = ctypes.CDLL(None)

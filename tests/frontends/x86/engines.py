@@ -36,7 +36,7 @@ SIGNALS: dict[GuestException, tuple[int, int]] = {
     GuestException.PRIVILEGED: (SIGSEGV, 13),
     GuestException.TRAP:       (SIGTRAP, 1),
     GuestException.FLOAT:      (SIGFPE, 16),
-    GuestException.ALIGNMENT:  (SIGBUS, 17),
+    GuestException.ALIGNMENT:  (SIGSEGV, 13),
     GuestException.BREAKPOINT: (SIGTRAP, 3),
     GuestException.DIVIDE:     (SIGFPE, 0),
     GuestException.OVERFLOW:   (SIGSEGV, 4),

@@ -68,12 +68,6 @@ def masked_store(d: Difference) -> bool:
     return is_masked and PAGE_FAULT in (d.ours["exit"], d.theirs["exit"])
 
 
-def unaligned(d: Difference) -> bool:
-    """MISSING: #GP for an SSE operand that is not aligned."""
-    refused = (d.theirs["ended"], d.theirs["exit"]) == (SIGSEGV, PROTECTION)
-    return d.trial.vectors and refused and d.ours["ended"] in (0, SIGSEGV)
-
-
 def simd_exception(d: Difference) -> bool:
     """An unmasked SIMD exception, of which only code in a mode of its own takes notice."""
     raised = (d.theirs["ended"], d.theirs["exit"]) == (SIGFPE, SIMD)
@@ -148,7 +142,6 @@ EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     long_operand,
     misaligned_mode,
     masked_store,
-    unaligned,
     simd_exception,
     segment_base,
     empty_register,

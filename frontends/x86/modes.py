@@ -91,7 +91,7 @@ class Mode:
         return " ".join([f"{self.width}-bit", *shown])
 
 
-# -- keeping the slots right -------------------------------------------------------------------------
+# -- keeping the slots right ----------------------------------------------------------------------
 
 
 def update_mode(c: X86) -> None:

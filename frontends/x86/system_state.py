@@ -1,4 +1,4 @@
-"""The CPU state of a whole machine: segments with what is behind them, control and system registers.
+"""The CPU state of a whole machine: segments and what is behind them, system registers.
 
 The slots that translation and the engine's memory depend on (`mode`, `mmu_index`, `code_space`) are
 in the header of every state; `update_mode` in frontends/x86/modes.py keeps them right.
@@ -14,7 +14,7 @@ PARTS: tuple[str, ...] = (*SEGMENTS, "ldtr", "tr")
 """The registers that hold a selector and the descriptor behind it."""
 LDTR, TR = 6, 7
 
-# -- bits of a segment's rights (SDM vol. 3, 3.4.5; the descriptor's second doubleword) ------------
+# -- bits of a segment's rights (SDM vol. 3, 3.4.5; the descriptor's second doubleword) ---------------------------
 
 UNUSABLE = 1
 """Bit 0, which is ours: a null selector was loaded."""
@@ -30,7 +30,7 @@ BIG = 1 << 22
 GRANULARITY = 1 << 23
 RIGHTS_MASK = 0x00F0_FF00
 
-# -- control registers (SDM vol. 3, 2.5) -------------------------------------------------------------
+# -- control registers (SDM vol. 3, 2.5) ---------------------------
 
 CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = (1 << n for n in range(6))
 CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = (1 << n for n in (16, 18, 29, 30, 31))

@@ -270,8 +270,31 @@ class X86(VectorBuilder, MmxRegisters):
         """Atomic compare and swap in physical memory; gives what was there."""
         return self.cas(access(new.type, PHYSICAL), address, expected, new)
 
-    def _stack_pointer(self) -> Value:
-        return self.get_file(self.state.gpr, SP)
+    # -- the stack -----------------------------------------------------------------------------
+
+    def stack_offset(self, address: Value) -> Value:
+        """An address modulo the width of the stack pointer."""
+        return address
+
+    def stack_pointer(self) -> Value:
+        """RSP, ESP or SP, as wide as a register."""
+        return self.stack_offset(self.get_file(self.state.gpr, SP))
+
+    def on_stack(self, offset: Value) -> Value:
+        """The linear address of an offset in the stack's segment."""
+        return offset
+
+    def in_extra(self, offset: Value) -> Value:
+        """The linear address of an offset in the segment ES, where strings go."""
+        return offset
+
+    @property
+    def strings_in_bulk(self) -> bool:
+        """Whether repeated string instructions may be done many elements at a time."""
+        return True
+
+    def check_near(self, target: Operand, when: Value | None = None) -> None:
+        """#GP(0) if a branch that is about to be taken leads out of the code segment."""
 
     def rmw(self, operation: str, address: Value, value: Value) -> Value:
         """Atomic read-modify-write (add, and, or, xor, xchg); gives what was in memory."""
@@ -292,15 +315,15 @@ class X86(VectorBuilder, MmxRegisters):
 
     def push(self, value: Value) -> None:
         """Push a value of 2, 4 or 8 bytes."""
-        top = self._stack_pointer() - value.type.bytes
-        self.store_le(top, value)
-        self.put_file(self.state.gpr, SP, top)
+        top = self.stack_pointer() - value.type.bytes
+        self.store_le(self.on_stack(top), value)
+        self.write_stack_pointer(top)
 
     def pop(self, size: int) -> Value:
         """Pop `size` bytes."""
-        top = self._stack_pointer()
-        value = self.load_le(SIZES[size], top)
-        self.put_file(self.state.gpr, SP, top + size)
+        top = self.stack_pointer()
+        value = self.load_le(SIZES[size], self.on_stack(top))
+        self.write_stack_pointer(top + size)
         return value
 
     # -- leaving -----------------------------------------------------------------------------

@@ -22,17 +22,18 @@ def enter(c: X86, size: Value, level: Value) -> None:
     step = int(c.opsize)
     type_ = SIZES[step]
     nesting = int(c.imm2 % LEVELS)
-    top, base = c.get_file(c.state.gpr, SP), c.get_file(c.state.gpr, BP)
+    top, base = c.stack_pointer(), c.get_file(c.state.gpr, BP)
     frame = top - step
     last = frame - step * nesting
     end = last - size.zext(c.word)
-    c.store_le(frame, base.trunc(type_))
+    c.store_le(c.on_stack(frame), base.trunc(type_))
     for number in range(1, nesting):
-        outer = c.load_le(type_, base - step * number)
-        c.store_le(frame - step * number, outer)
+        outer = c.load_le(type_, c.on_stack(base - step * number))
+        c.store_le(c.on_stack(frame - step * number), outer)
     if nesting:
-        c.store_le(last, frame.trunc(type_))
-    c.store_le(end, c.load_le(c.byte, end))
+        c.store_le(c.on_stack(last), frame.trunc(type_))
+    bottom = c.on_stack(end)
+    c.store_le(bottom, c.load_le(c.byte, bottom))
     c.write_gpr(BP, step, frame.trunc(type_))
     c.write_stack_pointer(end)
 
@@ -41,8 +42,8 @@ def enter(c: X86, size: Value, level: Value) -> None:
 def leave(c: X86) -> None:
     """rSP <- rBP; rBP <- pop"""
     size = int(c.opsize)
-    frame = c.get_file(c.state.gpr, BP)
-    value = c.load_le(SIZES[size], frame)
+    frame = c.stack_offset(c.get_file(c.state.gpr, BP))
+    value = c.load_le(SIZES[size], c.on_stack(frame))
     c.write_stack_pointer(frame + size)
     c.write_gpr(BP, size, value)
 
@@ -51,9 +52,9 @@ def leave(c: X86) -> None:
 def pusha(c: X86) -> None:
     """push all general registers, rSP as it was"""
     size = int(c.opsize)
-    top = c.get_file(c.state.gpr, SP)
+    top = c.stack_pointer()
     for number in range(8):
-        c.store_le(top - size * (number + 1), c.read_gpr(number, size))
+        c.store_le(c.on_stack(top - size * (number + 1)), c.read_gpr(number, size))
     c.write_stack_pointer(top - 8 * size)
 
 
@@ -61,9 +62,10 @@ def pusha(c: X86) -> None:
 def popa(c: X86) -> None:
     """pop all general registers but rSP, whose value is skipped"""
     size = int(c.opsize)
-    top = c.get_file(c.state.gpr, SP)
+    top = c.stack_pointer()
     numbers = [number for number in reversed(range(8)) if number != SP]
-    values = [c.load_le(SIZES[size], top + size * (7 - number)) for number in numbers]
+    places = [c.on_stack(top + size * (7 - number)) for number in numbers]
+    values = [c.load_le(SIZES[size], place) for place in places]
     for number, value in zip(numbers, values, strict=True):
         c.write_gpr(number, size, value)
     c.write_stack_pointer(top + 8 * size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from frontends.insn import insn
 from frontends.x86.context import SIZES, X86
-from frontends.x86.state import SP
 from tcg.ir import Value
 
 
@@ -24,8 +23,8 @@ def pop(c: X86) -> Value | None:
     size = int(c.opsize)
     if c.row.operands[0].letter != "E" or c.rm >= 0:
         return c.pop(size)
-    old = c.get_file(c.state.gpr, SP)
-    value = c.load_le(SIZES[size], old)
+    old = c.stack_pointer()
+    value = c.load_le(SIZES[size], c.on_stack(old))
     c.write_stack_pointer(old + size)
     address = c.linear()
     c.write_stack_pointer(old)

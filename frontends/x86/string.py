@@ -18,6 +18,7 @@ done one by one, and the flags are set for the last one only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from frontends.insn import insn
@@ -67,7 +68,7 @@ class Repetition:
     def address(self, string: String) -> Value:
         """The linear address of the current element."""
         offset = self.offset(string)
-        return self.c.linear(offset) if string.overridable else offset
+        return self.c.linear(offset) if string.overridable else self.c.in_extra(offset)
 
     def addresses(self) -> list[Value]:
         """Those of all strings."""
@@ -177,6 +178,9 @@ def movs(c: X86, *_operands: object) -> None:
         string.store(string.load(SOURCE))
         string.advance(string.step())
         return
+    if not c.strings_in_bulk:
+        _repeat(string, lambda: string.store(string.load(SOURCE)))
+        return
     with c.loop() as loop:
         loop.leave_if(string.left().eq(0))
         count = string.chunk()
@@ -188,6 +192,17 @@ def movs(c: X86, *_operands: object) -> None:
             count = c.select(count.eq(0), 1, count)
         string.advance(string.step(count))
         string.count_down(count)
+        c.poll(c.pc)
+
+
+def _repeat(string: Repetition, once: Callable[[], None]) -> None:
+    """Do something rCX times, element by element."""
+    c = string.c
+    with c.loop() as loop:
+        loop.leave_if(string.left().eq(0))
+        once()
+        string.advance(string.step())
+        string.count_down(1)
         c.poll(c.pc)
 
 
@@ -214,6 +229,9 @@ def stos(c: X86, *_operands: object) -> None:
         string.store(element)
         string.advance(string.step())
         return
+    if not c.strings_in_bulk:
+        _repeat(string, lambda: string.store(element))
+        return
     with c.loop() as loop:
         loop.leave_if(string.left().eq(0))
         count = string.chunk()
@@ -237,17 +255,13 @@ def lods(c: X86, *_operands: object) -> None:
     string = Repetition(c, element_size(c), SOURCE)
     if not c.rep:
         _load_one(string)
+        string.advance(string.step())
         return
-    with c.loop() as loop:
-        loop.leave_if(string.left().eq(0))
-        _load_one(string)
-        string.count_down(1)
-        c.poll(c.pc)
+    _repeat(string, lambda: _load_one(string))
 
 
 def _load_one(string: Repetition) -> None:
     string.c.write_gpr(AX, string.size, string.load(SOURCE))
-    string.advance(string.step())
 
 
 # -- cmps and scas: until something is found -------------------------------------------------------
@@ -287,7 +301,7 @@ def _search(string: Repetition, skips: str | None, element: Value | None) -> Non
     with c.when(string.left().ne(0), likely=True):
         first, second = string.local(string.type), string.local(string.type)
         with c.loop() as loop:
-            if skips:
+            if skips and c.strings_in_bulk:
                 _skip(string, skips, element)
             c.put(first, string.load(SOURCE) if element is None else element)
             c.put(second, string.load(DESTINATION))

@@ -74,6 +74,8 @@ class IsaIrqs:
 
     pics: PicPair
     io_apic: IoApic
+    counts: list[int] = field(default_factory=lambda: [0] * 16)
+    """How often each was asked for."""
     _shared: list[SharedLine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -87,7 +89,10 @@ class IsaIrqs:
         if irq != CASCADE:
             targets.append(self.pics.line(irq))
 
+        counts = self.counts
+
         def forward(level: bool) -> None:
+            counts[irq] += level
             for target in targets:
                 target.set(level)
 

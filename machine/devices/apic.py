@@ -444,6 +444,11 @@ class IoApic:
         """An input, INTIN0 to INTIN23."""
         return self._lines[number]
 
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """The redirection table."""
+        return tuple(self._entries)
+
     def end(self, vector: int) -> None:
         """An EOI: an input sensed by level that is still up asks again."""
         for number, entry in enumerate(self._entries):

@@ -35,6 +35,9 @@ PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 class HandlerLowering(Lowering):
     """Lowers a form: slots are in env, operands in the record, the way on is a tail call."""
 
+    follow_symbol = "h_follow"
+    """What a record goes to whose link is not set."""
+
     def __init__(self, form: Form, declarations: Declarations, pc_shift: int) -> None:
         assert form.function is not None
         super().__init__(form.function, declarations)
@@ -114,9 +117,7 @@ class HandlerLowering(Lowering):
         slow_label, go_label = self.fresh("slow"), self.fresh("go")
         self.line(f"br i1 {slow}, label %{slow_label}, label %{go_label}, !prof !6")
         self.label(slow_label)
-        self.declarations.lines[f"declare dso_local tailcc void @h_follow({SIGNATURE})"] = None
-        self.line("musttail call tailcc void @h_follow(ptr %env, ptr %rec, ptr %base)")
-        self.line("ret void")
+        self._runtime_code(self.follow_symbol)
         self.label(go_label)
         self.tail_call(self.temp(f"inttoptr i64 {link} to ptr"))
 
@@ -179,8 +180,11 @@ class HandlerLowering(Lowering):
         self.tail_call(self.temp(f"getelementptr i8, ptr %rec, i64 {self.form.size}"))
 
 
-def handlers_text(forms: Sequence[Form], pc_shift: int) -> str:
-    """One LLVM module with the handlers of `forms`."""
+def handlers_text(forms: Sequence[Form], pc_shift: int, system: bool = False) -> str:
+    """One LLVM module with the handlers of `forms`; `system`: of a whole machine."""
+    lowering = HandlerLowering
+    if system:
+        from backend.llvm.softmmu import SystemHandlerLowering as lowering
     declarations = Declarations()
-    texts = [HandlerLowering(form, declarations, pc_shift).text() for form in forms]
+    texts = [lowering(form, declarations, pc_shift).text() for form in forms]
     return finish_module(texts, declarations) + EMPTY

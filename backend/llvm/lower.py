@@ -469,6 +469,9 @@ class Lowering:
 
     volatile = " volatile"
     """Whether guest accesses are kept exactly as they stand."""
+    jump_bits = JUMP_CACHE_BITS
+    lookup_symbol = "h_lookup"
+    """What a jump goes to that misses the jump cache."""
 
     def before_access(self) -> None:
         """Emit what makes the place of a fault known."""
@@ -702,15 +705,16 @@ class Lowering:
         half of an update; the head itself tells which pc it stands for.
         """
         wide = pc if pc_type is I64 else self.temp(f"zext {pc_type} {pc} to i64")
+        key = self.jump_key(wide)
         cache = self.temp(f"load ptr, ptr {self.header('jump_cache')}{STATE}")
         shifted = self.temp(f"lshr i64 {wide}, {shift}")
-        index = self.temp(f"and i64 {shifted}, {(1 << JUMP_CACHE_BITS) - 1}")
+        index = self.temp(f"and i64 {shifted}, {(1 << self.jump_bits) - 1}")
         entry = self.temp(f"getelementptr ptr, ptr {cache}, i64 {index}")
         head = self.temp(f"load ptr, ptr {entry}")
         found = self.temp(
             f"load i64, ptr {self.temp(f'getelementptr i8, ptr {head}, i64 {Head.PC}')}"
         )
-        hit = self.temp(f"icmp eq i64 {found}, {wide}")
+        hit = self.temp(f"icmp eq i64 {found}, {key}")
         hit_label, miss_label = self.fresh("hit"), self.fresh("miss")
         self.line(f"br i1 {hit}, label %{hit_label}, label %{miss_label}, !prof !5")
         self.label(hit_label)
@@ -719,9 +723,17 @@ class Lowering:
         self.tail_call(head)
         self.label(miss_label)
         self.set_header("exit_pc", wide)
-        self.declarations.lines[f"declare dso_local tailcc void @h_lookup({SIGNATURE})"] = None
-        self.line("musttail call tailcc void @h_lookup(ptr %env, ptr %rec, ptr %base)")
+        self._runtime_code(self.lookup_symbol)
+
+    def _runtime_code(self, symbol: str) -> None:
+        """Go on in the code of a shared handler."""
+        self.declarations.lines[f"declare dso_local tailcc void @{symbol}({SIGNATURE})"] = None
+        self.line(f"musttail call tailcc void @{symbol}(ptr %env, ptr %rec, ptr %base)")
         self.line("ret void")
+
+    def jump_key(self, wide: str) -> str:
+        """What the head of a computed pc has for its own."""
+        return wide
 
 
 def split_displacement(address: Value) -> tuple[Value, int]:

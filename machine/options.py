@@ -7,11 +7,12 @@ next argument, and a last argument without a dash is the first hard disk. Nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
 from machine.character_options import CHARACTER_SWITCHES, CharacterOptions, read_character
+from machine.drive_options import SHORT_FORMS, DriveOptions, parse_drive, place
 from machine.errors import MachineError, shown
 from machine.option_values import (
     one_of,
@@ -40,7 +41,6 @@ DISPLAYS = {
     "none": "no screen; the default elsewhere",
 }
 VGAS = {"std": "standard VGA with Bochs VBE", "none": "no display adapter"}
-INTERFACES = ("ide", "floppy", "virtio", "none")
 DEVICES = {
     "isa-debug-exit": "iobase=,iosize=: a write ends the emulator with status value * 2 + 1",
     "isa-debugcon":   "iobase=,chardev=: a port that takes text",
@@ -50,32 +50,12 @@ DEVICES = {
     "ide-cd":         "drive=,bus=,unit=: a CD-ROM at ide.0 or ide.1",
     "floppy":         "drive=,unit=: a floppy disk",
 }
-FORMATS = ("raw", "qcow2")
 # fmt: on
 
 BOOT_LETTERS = "abcdn"
 DEFAULT_MEMORY = 128 * MB
 LEAST_MEMORY = 1 * MB
 MOST_MEMORY = 64 << 30
-
-
-@dataclass(slots=True)
-class DriveOptions:
-    """A disk: an image file and where it is plugged in.
-
-    `snapshot` None leaves that to -snapshot; an `index` of -1 is the next that is free. `file` is
-    empty for a drive without a medium.
-    """
-
-    file: str = ""
-    format: str | None = None
-    interface: str = "ide"
-    media: str = "disk"
-    snapshot: bool | None = None
-    index: int = -1
-    read_only: bool = False
-    id: str = ""
-    option: str = "-drive"
 
 
 @dataclass(slots=True)
@@ -257,50 +237,15 @@ def _rtc(settings: Settings, text: str) -> None:
 # -- disks -----------------------------------------------------------------------------------
 
 
-def _disk(option: str, interface: str, index: int, media: str = "disk") -> Setter:
+def _disk(name: str) -> Setter:
     def set_drive(settings: Settings, text: str) -> None:
-        drive = DriveOptions(text, None, interface, media, index=index, option=option)
-        drive.read_only = media == "cdrom"
-        settings.drives.append(drive)
+        settings.drives.append(replace(SHORT_FORMS[name], file=text))
 
     return set_drive
 
 
-DRIVE_NAMES = (
-    *("file", "format", "if", "media", "snapshot", "index", "bus", "unit", "readonly"),
-    *("id", "cache", "aio", "werror", "rerror", "discard", "detect-zeroes", "read-only"),
-)
-"""Of these the host's caching and the like are only accepted."""
-
-
 def _drive(settings: Settings, text: str) -> None:
-    pairs = read_pairs("-drive", text, DRIVE_NAMES, "file")
-    drive = DriveOptions(pairs.get("file", ""), id=pairs.get("id", ""))
-    drive.interface = one_of("-drive if", pairs.get("if", "ide"), INTERFACES)
-    drive.media = one_of("-drive media", pairs.get("media", "disk"), ("disk", "cdrom"))
-    if "format" in pairs:
-        drive.format = one_of("-drive format", pairs["format"], FORMATS)
-    if "snapshot" in pairs:
-        drive.snapshot = read_switch("-drive snapshot", pairs["snapshot"])
-    read_only = pairs.get("readonly", pairs.get("read-only", "off"))
-    drive.read_only = read_switch("-drive readonly", read_only) or drive.media == "cdrom"
-    drive.index = _drive_index(pairs, drive.interface)
-    if not drive.file and drive.media != "cdrom" and drive.interface != "floppy":
-        raise MachineError(f"-drive {shown(text)}: a hard disk needs file=image")
-    settings.drives.append(drive)
-
-
-def _drive_index(pairs: dict[str, str], interface: str) -> int:
-    """`index`, or `bus` and `unit`; -1 if neither is given."""
-    limit = {"ide": 4, "floppy": 2}.get(interface, 32)
-    if "index" in pairs:
-        return read_number("-drive index", pairs["index"], 0, limit - 1)
-    if "bus" not in pairs and "unit" not in pairs:
-        return -1
-    units = 2 if interface == "ide" else 1
-    bus = read_number("-drive bus", pairs.get("bus", "0"), 0, 1)
-    unit = read_number("-drive unit", pairs.get("unit", "0"), 0, limit // units - 1)
-    return bus * units + unit if interface == "ide" else unit
+    settings.drives.append(parse_drive(text))
 
 
 def _boot(settings: Settings, text: str) -> None:
@@ -440,13 +385,13 @@ OPTIONS: tuple[Option, ...] = (
     Option(("h", "help"), "", _special("help"), "print this help"),
     Option(("version",), "", _special("version"), "print the version"),
 
-    Option(("hda",), "file", _disk("-hda", "ide", 0), "first hard disk; -hdb, -hdc, -hdd likewise"),
-    Option(("hdb",), "file", _disk("-hdb", "ide", 1), "second"),
-    Option(("hdc",), "file", _disk("-hdc", "ide", 2), "third, where -cdrom is otherwise"),
-    Option(("hdd",), "file", _disk("-hdd", "ide", 3), "fourth"),
-    Option(("cdrom",), "file", _disk("-cdrom", "ide", 2, "cdrom"), "CD-ROM image"),
-    Option(("fda",), "file", _disk("-fda", "floppy", 0), "first floppy disk"),
-    Option(("fdb",), "file", _disk("-fdb", "floppy", 1), "second"),
+    Option(("hda",), "file", _disk("hda"), "first hard disk; -hdb, -hdc, -hdd likewise"),
+    Option(("hdb",), "file", _disk("hdb"), "second"),
+    Option(("hdc",), "file", _disk("hdc"), "third, where -cdrom is otherwise"),
+    Option(("hdd",), "file", _disk("hdd"), "fourth"),
+    Option(("cdrom",), "file", _disk("cdrom"), "CD-ROM image"),
+    Option(("fda",), "file", _disk("fda"), "first floppy disk"),
+    Option(("fdb",), "file", _disk("fdb"), "second"),
     Option(("drive",), "file=f[,...]", _drive,
            "a disk: format=raw|qcow2, if=ide|floppy|virtio|none, media=disk|cdrom, index=n, "
            "snapshot=on, readonly=on, id=name"),
@@ -543,7 +488,7 @@ def read_options(argv: Sequence[str]) -> Settings:
     while words:
         word = words.pop(0)
         if not word.startswith("-") or word == "-":
-            _disk("-hda", "ide", 0)(settings, word)
+            _disk("hda")(settings, word)
             continue
         name = word.removeprefix("-").removeprefix("-")
         option = _BY_NAME.get(name)
@@ -567,33 +512,15 @@ def _check(settings: Settings) -> None:
     for name, value in (("initrd", settings.initrd), ("append", settings.append)):
         if value and not settings.kernel:
             raise MachineError(f"-{name} goes with -kernel")
-    _place_drives(settings.drives)
+    _check_drives(settings)
     _check_characters(settings)
     _check_devices(settings)
 
 
-def _place_drives(drives: list[DriveOptions]) -> None:
-    """Give every drive a place of its interface: those that say one first."""
-    taken: dict[tuple[str, int], DriveOptions] = {}
-    for drive in (one for one in drives if one.index >= 0 and one.interface != "none"):
-        other = taken.setdefault((drive.interface, drive.index), drive)
-        if other is not drive:
-            raise MachineError(
-                f"{drive.option} {shown(drive.file)}: {shown(other.file) or 'another drive'} is"
-                f" there already ({drive.interface} {drive.index})"
-            )
-    for drive in (one for one in drives if one.index < 0 and one.interface != "none"):
-        start = 2 if drive.media == "cdrom" and drive.interface == "ide" else 0
-        limit = {"ide": 4, "floppy": 2}.get(drive.interface, 16)
-        places = (*range(start, limit), *range(start))
-        free = next((n for n in places if (drive.interface, n) not in taken), None)
-        if free is None:
-            raise MachineError(
-                f"-drive {shown(drive.file)}: there is no room for another {drive.interface} drive"
-            )
-        drive.index = free
-        taken[drive.interface, free] = drive
-    ids = [drive.id for drive in drives if drive.id]
+def _check_drives(settings: Settings) -> None:
+    """Every drive has a place of its own, and a name of its own."""
+    place(drive for drive in settings.drives if drive.interface != "none")
+    ids = [drive.id for drive in settings.drives if drive.id]
     for name in ids:
         if ids.count(name) > 1:
             raise MachineError(f"-drive id={shown(name)}: there are two of that name")
@@ -610,7 +537,7 @@ def _check_characters(settings: Settings) -> None:
 
 def _check_devices(settings: Settings) -> None:
     """-device with a drive takes one that -drive if=none,id=... has made."""
-    drives = {drive.id: drive for drive in settings.drives if drive.id}
+    drives = {drive.id for drive in settings.drives if drive.id}
     for device in settings.devices:
         name = device.properties.get("drive")
         if name is not None and name not in drives:

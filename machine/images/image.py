@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from machine.errors import MachineError
 
-class ImageError(Exception):
+
+class ImageError(MachineError):
     """An image cannot be used, or an access to it failed: one line that names the file."""
 
 
@@ -30,14 +32,3 @@ class Image(Protocol):
     def write(self, offset: int, data: bytes) -> None: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
-
-
-def shown(path: str) -> str:
-    r"""A path for a message: on one line, and without a terminal's control sequences.
-
-    >>> shown("a\nb.img")
-    'a\\nb.img'
-    """
-    if path.isprintable():
-        return path
-    return path.encode("unicode_escape", "backslashreplace").decode()

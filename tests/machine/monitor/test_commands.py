@@ -55,7 +55,7 @@ def test_expressions(line: str, answer: str) -> None:
     ],
 )
 def test_errors_are_one_line(line: str, answer: str) -> None:
-    hint = f'Try "help {line.split()[0]}" for more information\n'
+    hint = f'Try "help {line.split(maxsplit=1)[0]}" for more information\n'
     assert ask(line).removesuffix(hint) == answer
 
 

@@ -211,6 +211,12 @@ class PhysicalMemory:
             found |= self.bus.read(address + offset, part) << 8 * offset
         return found
 
+    def watch_code(self, address: int) -> None:
+        """Have `on_written` told of writes to the page of an address."""
+        entry = self._pages[address // PAGE] if address < LIMIT else 0
+        if entry:
+            self._pages[address // PAGE] = entry | HAS_CODE
+
     def store(self, address: int, value: int, size: int) -> None:
         """What the processor writes, little endian; within a page."""
         entry, view, at = self._host(address)

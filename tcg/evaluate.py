@@ -110,12 +110,15 @@ def _is_extended(inst: Value) -> bool:
 class Evaluator:
     """Translates functions to Python; each helper they call is built and translated once."""
 
+    source: type[Source]
+    """What writes the Python."""
+
     def __init__(self) -> None:
         self._helpers: dict[Helper, HelperRunner] = {}
 
     def translate(self, function: Function) -> Runner:
         """A callable that runs `function` against a state and a memory."""
-        source = _Source(function, self)
+        source = self.source(function, self)
         source.add_function("state, memory", body_indent=2)
         run: Callable[[State, Memory], Left] = source.compile()
         return run
@@ -129,7 +132,7 @@ class Evaluator:
         found = self._helpers.get(helper)
         if found is None:
             function = build_helper(helper)
-            source = _Source(function, self)
+            source = self.source(function, self)
             listed = "".join(f", p{i}" for i in range(len(function.params)))
             source.add_function(f"fp{listed}", body_indent=1)
             found = self._helpers[helper] = source.compile()
@@ -147,7 +150,7 @@ def build_helper(helper: Helper) -> Function:
     return function
 
 
-class _Source:
+class Source:
     """The Python source of one function, and the names that it uses."""
 
     def __init__(self, function: Function, evaluator: Evaluator) -> None:
@@ -484,6 +487,8 @@ class _Source:
     def _ret(self, inst: Value) -> str:
         return f"return {self.value(inst.args[0])}" if inst.args else "return 0"
 
+
+Evaluator.source = Source
 
 _MXCSR = HEADER["mxcsr"].offset >> 2
 _X87_CONTROL = HEADER["x87_control"].offset >> 2

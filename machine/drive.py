@@ -11,28 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from machine.errors import MachineError
 from machine.images.image import Image, ImageError
 
 SECTOR = 512
 SETTLE_SECONDS = 5.0
 
 
-class DriveError(Exception):
-    """The host could not do it: the guest gets an error of its controller's kind."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What was done, for `info blockstats`."""
-
-    reads: int = 0
-    writes: int = 0
-    flushes: int = 0
-    bytes_read: int = 0
-    bytes_written: int = 0
-    failures: int = 0
+class DriveError(MachineError):
+    """It could not be done: the guest gets an error of its controller's kind, a user this line."""
 
 
 class Flush:
@@ -86,7 +74,9 @@ class Drive:
         self.is_open = False
         """The tray of a CD-ROM is out."""
         self.cache = cache
-        self.counters = Counters()
+        self.reads = self.writes = self.flushes = 0
+        self.sectors_read = self.sectors_written = 0
+        self.failures = 0
         self.changed: Callable[[], None] = lambda: None
         self.asked: Callable[[], None] = lambda: None
         self._report = report or print_error
@@ -108,8 +98,8 @@ class Drive:
             data = image.read(first * SECTOR, count * SECTOR)
         except ImageError as error:
             raise self._failed(error) from None
-        self.counters.reads += 1
-        self.counters.bytes_read += len(data)
+        self.reads += 1
+        self.sectors_read += count
         return data
 
     def write_sectors(self, first: int, data: bytes) -> None:
@@ -123,14 +113,14 @@ class Drive:
                 image.flush()
         except ImageError as error:
             raise self._failed(error) from None
-        self.counters.writes += 1
-        self.counters.bytes_written += len(data)
+        self.writes += 1
+        self.sectors_written += len(data) // SECTOR
         if self.cache != "unsafe" and not self.is_writethrough:
             self._flusher.note_write()
 
     def flush(self) -> None:
         """Return when all that was written is on the host's disk. Raises DriveError."""
-        self.counters.flushes += 1
+        self.flushes += 1
         if self.cache == "unsafe":
             return
         try:
@@ -140,22 +130,21 @@ class Drive:
 
     def start_flush(self) -> Flush:
         """Begin a flush beside the machine."""
-        self.counters.flushes += 1
+        self.flushes += 1
         if self.cache == "unsafe" or self.image is None or not self.image.writable:
             done = Flush()
             done.finish()
             return done
         return self._flusher.start()
 
-    def eject(self, *, force: bool = False) -> bool:
-        """Take the medium out, unless the guest has locked the door; True if it is out."""
+    def eject(self, *, force: bool = False) -> None:
+        """Take the medium out. Raises DriveError if the guest has locked the door."""
         if self.is_locked and not force:
             self.asked()
-            return False
+            raise DriveError(f"{self.name}: the guest has locked it; it was told to let go")
         self._take_out()
         self.is_open = self.is_cd
         self.changed()
-        return True
 
     def insert(self, image: Image, *, read_only: bool = False) -> None:
         """Put a medium in; the one before it goes."""
@@ -191,8 +180,8 @@ class Drive:
         return self.image
 
     def _failed(self, error: ImageError) -> DriveError:
-        self.counters.failures += 1
-        if self.counters.failures == 1:  # a guest tries again and again
+        self.failures += 1
+        if self.failures == 1:  # a guest tries again and again
             self._report(f"{self.name}: {error}")
         return DriveError(str(error))
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from machine.drive import Drive
-from machine.images.image import Image, ImageError, shown
+from machine.errors import shown
+from machine.images.image import Image, ImageError
 
 INTERFACES = ("ide", "floppy", "virtio", "none")
 MEDIA = ("disk", "cdrom")

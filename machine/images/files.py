@@ -13,7 +13,8 @@ import os
 import struct
 from stat import S_ISBLK, S_ISDIR, S_ISREG
 
-from machine.images.image import ImageError, shown
+from machine.errors import shown
+from machine.images.image import ImageError
 
 DOES, FORBIDS = 100, 200
 CONSISTENT_READ, WRITE, RESIZE = 0, 1, 3

@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from machine.errors import shown
 from machine.images.files import HostFile
-from machine.images.image import Image, ImageError, shown
+from machine.images.image import Image, ImageError
 from machine.images.probing import HEAD, KNOWN, READABLE, probe
 from machine.images.raw import RawImage
 

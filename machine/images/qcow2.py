@@ -27,8 +27,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from machine.errors import shown
 from machine.images.files import HostFile
-from machine.images.image import Image, ImageError, shown
+from machine.images.image import Image, ImageError
 from machine.images.qcow2_header import AUTOCLEAR_AT, CORRUPT, DIRTY, parse_header
 from machine.images.refcounts import Refcounts, big_endian_words
 

@@ -9,8 +9,9 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+from machine.errors import shown
 from machine.images.files import HostFile
-from machine.images.image import ImageError, shown
+from machine.images.image import ImageError
 
 DIRTY, CORRUPT, EXTERNAL_DATA, COMPRESSION, EXTENDED_L2 = 1, 2, 4, 8, 16
 """Incompatible features: who does not know them cannot use the image."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from machine.errors import shown
 from machine.images.files import HostFile
-from machine.images.image import ImageError, shown
+from machine.images.image import ImageError
 from machine.images.probing import HEAD, probe
 
 SECTOR = 512

@@ -11,8 +11,9 @@ import struct
 import sys
 from array import array
 
+from machine.errors import shown
 from machine.images.files import HostFile
-from machine.images.image import ImageError, shown
+from machine.images.image import ImageError
 from machine.images.qcow2_header import REFCOUNT_TABLE_AT, Header
 
 

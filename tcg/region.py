@@ -6,13 +6,14 @@ comparing the target with the places behind the region's own calls.  Every cycle
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 from tcg import ops
 from tcg.build import Builder
 from tcg.frontend import Frontend
 from tcg.ir import LOCAL_OFFSET, Block, Function, Value
+from tcg.reading import PAGE
 from tcg.state import Slot
 from tcg.types import I1, I32, VOID
 
@@ -39,11 +40,16 @@ ENTRY = Slot("entry", I32, LOCAL_OFFSET)
 
 
 def build_region(
-    frontend: Frontend, blocks: Sequence[RegionBlock], entries: int = 1, with_text: bool = False
+    frontend: Frontend,
+    blocks: Sequence[RegionBlock],
+    entries: int = 1,
+    with_text: bool = False,
+    code_base: int | None = None,
 ) -> Function:
     """Lift `blocks`, the first `entries` of which are entered from outside.
 
-    `with_text` adds the disassembly.
+    `with_text` adds the disassembly.  `code_base`: in a whole machine, where pc 0 is; edges into
+    another page get a poll as well there, which looks whether that is still the same page.
     """
     region = Function("region", f"R_{blocks[0].pc:x}")
     b = frontend.new_builder(region)
@@ -54,7 +60,7 @@ def build_region(
     for block in blocks:
         _lift_block(frontend, b, block, following, with_text)
     jumps = {block.pc: block.jumps_to for block in blocks}
-    _connect(region, b, jumps, following)
+    _connect(region, b, jumps, following, code_base)
     return region
 
 
@@ -90,7 +96,11 @@ def _lift_block(
 
 
 def _connect(
-    region: Function, b: Builder, inside: Mapping[int, int | None], following: Mapping[int, int]
+    region: Function,
+    b: Builder,
+    inside: Mapping[int, int | None],
+    following: Mapping[int, int],
+    code_base: int | None,
 ) -> None:
     """Turn ways out that lead back into the region into branches, and guard the cycles.
 
@@ -109,15 +119,26 @@ def _connect(
         last = block.insts[-1]
         if last.op is ops.GOTO and last.imm[1] != "leave" and last.imm[0] in inside:
             target = last.imm[0]
-            guard = (Value(b, ops.POLL, VOID, (), (target, ())),) if target <= pc else ()
+            is_guarded = target <= pc or leaves_page(code_base, pc, target)
+            guard = (Value(b, ops.POLL, VOID, (), (target, ())),) if is_guarded else ()
             block.insts[-1:] = (*guard, Value(b, ops.BR, VOID, (), block_label(target)))
         elif last.op is ops.JUMP:
             sites = returns[start] if last.imm == "return" else _noted(inside, start)
-            guarded.update(site for site in sites if site <= pc)
-            _jump_inside(region, b, block, sites)
+            guarded.update(site for site in sites if site <= pc and code_base is None)
+            polled = {
+                site
+                for site in sites
+                if code_base is not None and (site <= pc or leaves_page(code_base, pc, site))
+            }
+            _jump_inside(region, b, block, sites, polled)
     for target in guarded:
         entry = region.blocks[block_label(target)]
         entry.insts.insert(0, Value(b, ops.POLL, VOID, (), (target, ())))
+
+
+def leaves_page(code_base: int | None, pc: int, target: int) -> bool:
+    """Whether a way leads into another page, in a whole machine."""
+    return code_base is not None and (pc + code_base) // PAGE != (target + code_base) // PAGE
 
 
 class _Calls:
@@ -180,16 +201,25 @@ def _noted(inside: Mapping[int, int | None], pc: int) -> list[int]:
     return [] if target is None or target not in inside else [target]
 
 
-def _jump_inside(region: Function, b: Builder, block: Block, sites: Sequence[int]) -> None:
-    """Before the jump out, compare with places in the region that it may well go to."""
+def _jump_inside(
+    region: Function, b: Builder, block: Block, sites: Sequence[int], polled: Set[int]
+) -> None:
+    """Before the jump out, compare with places in the region that it may well go to.
+
+    On the way to those that are `polled` there is a poll.
+    """
     jump = block.insts.pop()
     target = jump.args[0]
     for site in sites:
         rest = Block(f"{block.label}_not_{site:x}")
         is_site = Value(b, ops.EQ, I1, (target, b.const(target.type, site)), None)
-        block.insts += (
-            is_site,
-            Value(b, ops.CBR, VOID, (is_site,), (block_label(site), rest.label, None)),
-        )
+        there = block_label(site)
+        if site in polled:
+            way = Block(f"{block.label}_to_{site:x}")
+            poll = Value(b, ops.POLL, VOID, (), (site, ()))
+            way.insts += (poll, Value(b, ops.BR, VOID, (), there))
+            region.blocks[way.label] = way
+            there = way.label
+        block.insts += (is_site, Value(b, ops.CBR, VOID, (is_site,), (there, rest.label, None)))
         region.blocks[rest.label] = block = rest
     block.insts.append(jump)

@@ -408,11 +408,15 @@ class RegionLowering(Lowering):
         self.line(f"br i1 {quiet}, label %{go_label}, label %{event_label}, !prof !5")
         self.label(event_label)
         pc, dead = inst.imm
+        self._forget_dead(dead)
+        self._leave_to(pc)
+        self.label(go_label)
+
+    def _forget_dead(self, dead: Sequence[Slot]) -> None:
+        """Slots whose values nobody will look at."""
         for slot in dead:
             if slot not in self.in_memory:
                 self.line(f"store {self.memory_type(slot.type)} 0, ptr {self.slot_pointer(slot)}")
-        self._leave_to(pc)
-        self.label(go_label)
 
 
 class ExactRegionLowering(RegionLowering):
@@ -506,11 +510,18 @@ def region_text(
     exact: bool,
     parallel: bool,
     notices_stores: bool = False,
+    code_space: int | None = None,
 ) -> str:
-    """The LLVM module of a region."""
+    """The LLVM module of a region; `code_space`: of a whole machine's."""
     declarations = Declarations()
-    if exact:
-        lowering: RegionLowering = ExactRegionLowering(region, declarations, pc_shift, entries)
+    if code_space is not None:
+        from backend.llvm.softmmu import SystemRegionLowering
+
+        lowering: RegionLowering = SystemRegionLowering(
+            region, declarations, pc_shift, entries, code_space
+        )
+    elif exact:
+        lowering = ExactRegionLowering(region, declarations, pc_shift, entries)
     else:
         lowering = RegionLowering(region, declarations, pc_shift, entries, parallel)
     lowering.notices_stores = notices_stores
@@ -523,7 +534,8 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     Request: frontend (`module:class`), blocks ([pc, code bytes, where its computed jump
     went] each), how many of them, the first
     ones, are entries, exact,
-    parallel, and which listings are wanted (op, op_opt, llvm, out_asm).  Result: blob (packed),
+    parallel, `code_space` in a whole machine (whose regions are exact), and which listings are
+    wanted (op, op_opt, llvm, out_asm).  Result: blob (packed),
     symbol, instructions, and the listings by name.
     """
     started = process_time()
@@ -531,14 +543,16 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     wanted = set(request.get("listings", ()))
     blocks = [RegionBlock(*block) for block in request["blocks"]]
     entries = request["entries"]
-    region = build_region(frontend, blocks, entries, with_text=bool(wanted))
+    code_space = request.get("code_space")
+    code_base = None if code_space is None else code_space >> 32
+    region = build_region(frontend, blocks, entries, bool(wanted), code_base)
     count = sum(1 for inst in region.insts() if inst.op is ops.INSN)
     listings: dict[str, str] = {}
     if "op" in wanted:
         listings["op"] = _print(region)
     labels = [block_label(block.pc) for block in blocks[:entries]]
     optimize(region, request["exact"], frontend.rotating, labels)
-    found = idioms(region, request["parallel"])
+    found = idioms(region, request["parallel"]) if code_space is None else []
     if "idiom" in wanted and found:
         listings["idiom"] = "".join(f"{line}\n" for line in found)
     if "op_opt" in wanted:
@@ -546,7 +560,7 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     pcs = [block.pc for block in blocks[:entries]]
     text = region_text(
         region, frontend.pc_shift, pcs, request["exact"], request["parallel"],
-        frontend.notices_stores,
+        frontend.notices_stores, code_space,
     )  # fmt: skip
     if "llvm" in wanted:
         listings["llvm"] = text

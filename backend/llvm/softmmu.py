@@ -34,11 +34,13 @@ from backend.llvm.softmmu_layout import (
     TLB_LINES,
     Mmu,
 )
+from tcg import ops
 from tcg.bulk import Bulk
 from tcg.forms import Form
-from tcg.ir import Access, Function, Value
+from tcg.ir import Access, Block, Function, Value
+from tcg.passes.graph import reverse_postorder, successors
 from tcg.reading import PAGE
-from tcg.state import HEADER, MODE_BITS, Head, Reason
+from tcg.state import HEADER, MODE_BITS, NO_ADDRESS, Head, Reason
 from tcg.system import CURRENT, PHYSICAL
 from tcg.types import I64
 
@@ -157,7 +159,9 @@ class SoftMmu(Lowering):
         """Where `size` bytes can be read from; leaves if paging forbids it."""
         linear, tlb = self.linear(address), self._tlb(mmu)
         if mmu != CURRENT:
-            found = self.call_mmu("mmu_read", "ptr %env", f"ptr {tlb}", f"i64 {linear}", f"i64 {size}")
+            found = self.call_mmu(
+                "mmu_read", "ptr %env", f"ptr {tlb}", f"i64 {linear}", f"i64 {size}"
+            )
             self._fail_if_null(found)
             return found
         host, hit = self._probe(linear, size, 0)
@@ -197,8 +201,22 @@ class SoftMmu(Lowering):
         self.line(f"br label %{on}")
         self.label(on)
 
+    def _check(self, access: Access, address: Value) -> None:
+        """Leave where an access has to be aligned and is not."""
+        if not access.is_checked:
+            return
+        fine, bad = self.fresh("aligned"), self.fresh("fail")
+        odd = self.temp(f"and i64 {self.linear(address)}, {access.type.bits // 8 - 1}")
+        is_fine = self.temp(f"icmp eq i64 {odd}, 0")
+        self.line(f"br i1 {is_fine}, label %{fine}, label %{bad}, !prof !5")
+        self.label(bad)
+        self.set_header("fault_code", str(NO_ADDRESS))
+        self.fail(str(Mmu.FAULT))
+        self.label(fine)
+
     def _load(self, access: Access, address: Value) -> str:
         """What is in memory, in the type that it has there."""
+        self._check(access, address)
         size = access.type.bits // 8
         t = self._memory_type(access)
         if access.mmu == PHYSICAL:
@@ -209,6 +227,7 @@ class SoftMmu(Lowering):
         return self.temp(f"load {t}, ptr {pointer}, align 1{GUEST}")
 
     def _store(self, access: Access, address: Value, text: str) -> None:
+        self._check(access, address)
         size = access.type.bits // 8
         t = self._memory_type(access)
         if access.mmu != PHYSICAL:
@@ -241,9 +260,7 @@ class SoftMmu(Lowering):
         expected, new = (self.operand(a) for a in inst.args[1:])
         old = self._load(access, inst.args[0])
         same = self.temp(f"icmp eq {t} {old}, {expected}")
-        self._store(
-            access, inst.args[0], self.temp(f"select i1 {same}, {t} {new}, {t} {old}")
-        )
+        self._store(access, inst.args[0], self.temp(f"select i1 {same}, {t} {new}, {t} {old}"))
         self.names[inst] = old
 
     def lower_rmw(self, inst: Value) -> None:
@@ -413,11 +430,16 @@ class SystemRegionLowering(SoftMmu, RegionLowering):
         self.stored_at_once = set()
         self.can_fail = False
         self.code_base = code_space >> 32
-        self.pc = 0
+        self.pc = entries[0]
+        self.pcs = _pcs(region)
         header = set(HEADER.values())
         self.in_memory |= header
         self.dirty -= header
         self.lazy = {slot: kinds for slot, kinds in self.lazy.items() if slot not in header}
+
+    def start_block(self, block: Block) -> None:
+        self.pc = self.pcs.get(block.label, self.pc)
+        super().start_block(block)
 
     def lower_insn(self, inst: Value) -> None:
         """Remember where we are."""
@@ -487,3 +509,16 @@ class SystemRegionLowering(SoftMmu, RegionLowering):
             self._write_back()
             self.leave_failed()
 
+
+def _pcs(region: Function) -> dict[str, int]:
+    """For each IR block that begins within a guest instruction, the address of that."""
+    found: dict[str, int] = {}
+    for block in reverse_postorder(region):
+        pc = found.get(block.label)
+        for inst in block.insts:
+            if inst.op is ops.INSN:
+                pc = inst.imm[0]
+        if pc is not None:
+            for label in successors(block):
+                found.setdefault(label, pc)
+    return found

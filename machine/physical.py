@@ -66,6 +66,8 @@ class PhysicalMemory:
         """Is told [start, end) of what a device wrote to a page with code."""
         self.on_map_changed: Callable[[int, int], None] = nothing
         self._buffers: dict[int, Buffer] = {}
+        """By megabyte of the host's addresses; several may share one."""
+        self._all_buffers: list[Buffer] = []
         self._note(self.ram)
         self.map_ram(0, min(size, LOW_RAM_END), self.ram)
         if size > LOW_RAM_END:
@@ -100,6 +102,7 @@ class PhysicalMemory:
         return made
 
     def _note(self, buffer: Buffer) -> None:
+        self._all_buffers.append(buffer)
         for address in range(buffer.address, buffer.address + buffer.length, 1 << 20):
             self._buffers[address >> 20] = buffer
         self._buffers[(buffer.address + buffer.length - 1) >> 20] = buffer
@@ -161,7 +164,7 @@ class PhysicalMemory:
         if not buffer.address <= host < buffer.address + buffer.length:
             buffer = next(
                 one
-                for one in self._buffers.values()
+                for one in self._all_buffers
                 if one.address <= host < one.address + one.length
             )
         return entry, buffer.view, host - buffer.address

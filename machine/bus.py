@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Device(Protocol):
@@ -26,6 +26,14 @@ class Device(Protocol):
     def width(self) -> int: ...
     def read(self, offset: int, size: int = 1) -> int: ...
     def write(self, offset: int, value: int, size: int = 1) -> None: ...
+
+
+@runtime_checkable
+class BlockDevice(Protocol):
+    """A device with a register that is read or written many times over: a disk's data."""
+
+    def read_block(self, offset: int, count: int, size: int) -> bytes: ...
+    def write_block(self, offset: int, data: bytes, size: int) -> None: ...
 
 
 class Memory(Protocol):
@@ -156,6 +164,34 @@ class Bus:
             for part in (0, half):
                 if self._is_there(address + part, half):
                     self.write(address + part, value >> 8 * part, half)
+
+    def read_block(self, address: int, count: int, size: int) -> bytes:
+        """What `count` reads of one address give, as REP INS makes them; all at once if it can."""
+        device = self._block_device(address, size)
+        if device is not None:
+            piece, blocks = device
+            return blocks.read_block(address - piece.base, count, size)
+        return b"".join(self.read(address, size).to_bytes(size, "little") for _ in range(count))
+
+    def write_block(self, address: int, data: bytes, size: int) -> None:
+        """Write to one address again and again, as REP OUTS does; all at once if it can be."""
+        device = self._block_device(address, size)
+        if device is not None:
+            piece, blocks = device
+            blocks.write_block(address - piece.base, data, size)
+            return
+        for at in range(0, len(data), size):
+            self.write(address, int.from_bytes(data[at : at + size], "little"), size)
+
+    def _block_device(self, address: int, size: int) -> tuple[Piece, BlockDevice] | None:
+        index = bisect_right(self._starts, address) - 1
+        if index >= 0:
+            piece = self._pieces[index]
+            if size <= piece.width and address + size <= piece.end:
+                device = piece.device
+                if isinstance(device, BlockDevice):
+                    return piece, device
+        return None
 
     def _part(self, address: int, size: int) -> int:
         if self._is_there(address, size):

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+from tcg.descriptors import move_high
 
 # fmt: off
 ITEMS: dict[str, str] = {
@@ -32,8 +33,6 @@ ITEMS: dict[str, str] = {
 # fmt: on
 
 STDERR = 2
-_HIGH_FD = 1000
-"""Where a log file's descriptor is put, out of the way of a guest that closes all it may have."""
 
 
 class LogError(Exception):
@@ -94,12 +93,7 @@ def open_log(path: str) -> int:
         fd = os.open(name, flags, 0o644)
     except OSError as error:
         raise LogError(f"cannot write the log file {name}: {error.strerror}") from None
-    try:
-        high = fcntl(fd, F_DUPFD_CLOEXEC, _HIGH_FD)
-    except OSError:
-        return fd
-    os.close(fd)
-    return high
+    return move_high(fd)
 
 
 def parse_items(text: str) -> set[str]:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tcg.descriptors import FIRST_PRIVATE
 from user_mode import host
 from user_mode.elf import machine_of
 from user_mode.errors import BadImage, Errno
@@ -30,8 +31,6 @@ HEAD_BYTES = 256
 SCRIPT_DEPTH = 4
 """How many `#!` may follow one another before it is ELOOP."""
 NAME_BYTES = 15
-FIRST_PRIVATE_FD = 1000
-"""From here on, descriptors with FD_CLOEXEC are taken for the emulator's own."""
 F_GETFD, FD_CLOEXEC = 1, 1
 PR_SET_NAME = 15
 
@@ -193,11 +192,11 @@ def delete_timers() -> None:
 
 
 def close_on_exec(process: Process, image: Image) -> None:
-    """Close the descriptors with FD_CLOEXEC, except our own."""
+    """Close the descriptors with FD_CLOEXEC; from FIRST_PRIVATE on they are taken for our own."""
     files = (image.program, image.interpreter)
     spared = process.fds.private | {file.fd for file in files if file is not None}
     for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd in spared or fd >= FIRST_PRIVATE_FD:
+        if fd in spared or fd >= FIRST_PRIVATE:
             continue
         with suppress(Errno):  # The one that listed the directory is closed already.
             if host.call(host.Nr.fcntl, fd, F_GETFD) & FD_CLOEXEC:

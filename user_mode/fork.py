@@ -13,7 +13,6 @@ words that it has changed there.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tcg.descriptors import move_high
 from user_mode.areas import PROT_READ, PROT_WRITE
 from user_mode.errors import Errno
 from user_mode.signals import ALL
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 PAGE = 4096
 PRESENT, EXCLUSIVE = 1 << 63, 1 << 56
 """In /proc/self/pagemap: the page is in memory; no other process has it."""
-FIRST_PRIVATE_FD = 1000
 NEAR_STACK = 1 << 16
 """How much of the caller's stack a vfork child of a process with threads looks at."""
 WORD = 4
@@ -102,11 +101,7 @@ def _become_child(thread: Thread, request: Clone) -> None:
 
 def _pipe(process: Process) -> tuple[int, int]:
     """A pipe out of the guest's sight: its reading and writing end."""
-    ends = []
-    for fd in os.pipe():
-        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_PRIVATE_FD)
-        os.close(fd)
-        ends.append(high)
+    ends = [move_high(fd) for fd in os.pipe()]
     process.fds.private.update(ends)
     return ends[0], ends[1]
 

@@ -17,13 +17,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from backend.llvm.wire import Wire
+from tcg.descriptors import move_high
 
 if TYPE_CHECKING:
     import socket  # at run time it is imported with the first request: a warm start has none
 
 LAST_FD = 1 << 20
-FIRST_FD = 1000
-"""Our own descriptors lie from here on, out of the guest's way."""
 
 CLONE_VM, CLONE_VFORK, WCLONE = 0x100, 0x4000, 0x80000000
 STACK_BYTES = 1 << 18
@@ -163,15 +162,10 @@ class Client:
 
 
 def _move_high(connection: socket.socket) -> socket.socket:
-    """The same socket with a descriptor out of the guest's way, where the limit allows."""
-    import fcntl
+    """The same socket with a descriptor out of the guest's way."""
     import socket
 
-    with suppress(OSError):
-        high = fcntl.fcntl(connection.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
-        connection.close()
-        return socket.socket(fileno=high)
-    return connection
+    return socket.socket(fileno=move_high(connection.detach()))
 
 
 def _command(fd: int) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from backend.llvm.blob import Blob
-from backend.llvm.client import FIRST_FD, URGENT, Client, WorkerError
+from backend.llvm.client import URGENT, Client, WorkerError
 from backend.llvm.worker import Queue
+from tcg.descriptors import FIRST_PRIVATE
 
 ROOT = Path(__file__).parents[2]
 IDENTITY = "define i64 @f(i64 %x) nounwind { ret i64 %x }"
@@ -135,7 +136,7 @@ def test_its_socket_is_out_of_the_guests_way(own: Client) -> None:
     before = set(os.listdir("/proc/self/fd"))
     own.call("version")
     new = {int(fd) for fd in set(os.listdir("/proc/self/fd")) - before}
-    assert [fd >= FIRST_FD for fd in new if os.path.exists(f"/proc/self/fd/{fd}")] == [True]
+    assert [fd >= FIRST_PRIVATE for fd in new if os.path.exists(f"/proc/self/fd/{fd}")] == [True]
     assert own._socket is not None
     assert not own._socket.get_inheritable()
 

@@ -19,9 +19,9 @@ class Translation:
     `barrier`: how many bytes of code precede the first instruction that no region may contain, if
     there is one (code that does not decode).
     `code` are the guest bytes it was made from.  `returns_to`: its last instruction is a call that
-    comes back there.  `jump`: the record of a computed jump at its end, whose link tells where it
-    went last.  `links`: the offsets of the records with a static link.  `is_loaded`: its records
-    are part of a page that was loaded, and stay as long as that.
+    comes back there.  `notes`: where the `Notes` of a computed jump at its end are.  `links`: the
+    offsets of the records with a static link.  `is_loaded`: its records are part of a page that
+    was loaded, and stay as long as that.
     """
 
     body: int
@@ -33,7 +33,7 @@ class Translation:
     barrier: int | None
     instructions: int
     returns_to: int | None
-    jump: int | None
+    notes: int | None
     links: Sequence[int]
     is_loaded: bool = False
 

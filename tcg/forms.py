@@ -23,7 +23,7 @@ from tcg import ops
 from tcg.fields import Decisions, FieldExpr, NeedDecision
 from tcg.frontend import Decoded, Frontend
 from tcg.ir import Function, Value
-from tcg.state import File, Record
+from tcg.state import File, Notes, Record
 from tcg.types import VOID, Type
 
 MASK64 = (1 << 64) - 1
@@ -45,10 +45,9 @@ class Form:
 
     `link` is the expression of the static target that the record's link leads to.  `ends`: no
     instruction of this form is followed by another one in its block; `falls`: the guest may go on
-    behind it; `calls`: it will come back there; `notes_target`: the link tells where its computed
-    jump went last; `stores`: it writes to guest memory.  `functions` are the field functions its
-    expressions call, as `module:name`;
-    `path` are the decisions that lead here.
+    behind it; `calls`: it will come back there; `notes_targets`: its records end with `Notes` of
+    where its computed jump went; `stores`: it writes to guest memory.  `functions` are the field
+    functions its expressions call, as `module:name`; `path` are the decisions that lead here.
     """
 
     symbol: str
@@ -60,7 +59,7 @@ class Form:
     ends: bool
     falls: bool
     calls: bool
-    notes_target: bool
+    notes_targets: bool
     stores: bool
     functions: dict[str, str]
     path: tuple[tuple[str, int], ...] = ()
@@ -74,7 +73,7 @@ class Form:
         operands = tuple((o.key, o.offset, o.size, o.expression) for o in self.operands)
         return (
             self.symbol, self.row, self.names, operands, self.size, self.link, self.ends,
-            self.falls, self.calls, self.notes_target, self.stores, self.functions, self.path,
+            self.falls, self.calls, self.notes_targets, self.stores, self.functions, self.path,
         )  # fmt: skip
 
     def operand(self, key: str) -> Operand:
@@ -85,10 +84,10 @@ class Form:
 def load_form(data: Sequence[Any]) -> Form:
     """A form from what `dump` gave; raises ValueError or TypeError if it is something else."""
     symbol, row, names, operands, size, link, *facts, functions, path = data
-    ends, falls, calls, notes_target, stores = facts
+    ends, falls, calls, notes_targets, stores = facts
     return Form(
         symbol, row, tuple(names), tuple(Operand(*o) for o in operands), size, link, ends, falls,
-        calls, notes_target, stores, functions, tuple((text, answer) for text, answer in path),
+        calls, notes_targets, stores, functions, tuple((text, answer) for text, answer in path),
     )  # fmt: skip
 
 
@@ -176,7 +175,7 @@ class _Collector:
         """Lay the operands out, widest first, around the link."""
         placed = []
         at = Record.OPERANDS
-        limit = Record.OPERANDS_END if self.link is not None or self.jumps else Record.SIZE
+        limit = Record.OPERANDS_END if self.link is not None else Record.SIZE
         for key, (size, text) in sorted(self.wanted.items(), key=lambda item: -item[1][0]):
             at = -(-at // size) * size
             if at + size > limit:
@@ -225,6 +224,8 @@ def finish_form(
     leaves = any(i.op in _LEAVING for i in function.insts())
     calls = any(_is_call(i) for i in function.insts())
     notes = collector.jumps and collector.link is None
+    if notes:
+        size += Notes.SIZE
     stores = any(i.op in _STORING for i in function.insts())
     return Form(
         function.name, row, names, operands, size, collector.link, leaves, falls, calls,

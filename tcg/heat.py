@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
 from tcg.backend import Backend, OutOfCodeSpace
 from tcg.blocks import Block, BlockTable, Region, Translation
 from tcg.faults import GuestFault
 from tcg.log import Log
-from tcg.state import Head, Record
+from tcg.state import Head, Notes
 from tcg.world import World
 
 NEVER = 0x7FFFFFFF
+_NOTES = Struct(f"<{Notes.COUNT}i")
 REGION_INSTRUCTIONS = 400
 REGION_BLOCKS = 80
 REGION_ENTRIES = 32
@@ -152,18 +154,29 @@ class Heat:
     def _neighbours(self, translation: Translation) -> Iterator[Block]:
         if translation.barrier is not None:
             return
-        target = self._jump_target(translation)
-        for pc in (*translation.successors, *([] if target is None else [target])):
-            block = self.known(pc)
-            if block is not None and self._may_join(block):
+        for pc in (*translation.successors, *self._jump_targets(translation)):
+            block = self._to_join(pc)
+            if block is not None:
                 yield block
 
-    def _jump_target(self, translation: Translation) -> int | None:
-        """Where the computed jump at a block's end went last, if it has one."""
-        if translation.jump is None:
-            return None
-        head = self.backend.read_pointer(translation.jump + Record.LINK)
-        return self.backend.read_pointer(head + Head.PC) if head else None
+    def _jump_targets(self, translation: Translation) -> list[int]:
+        """Where the computed jump at a block's end went more than once or twice, the newest first.
+
+        Nothing is known of one that goes to more places than are noted.
+        """
+        if translation.notes is None:
+            return []
+        here = translation.notes
+        distances = [*filter(None, _NOTES.unpack(self.backend.read_records(here, Notes.SIZE)))]
+        if len(distances) == Notes.COUNT:
+            return []
+        targets = (self.backend.read_pointer(here + far + Head.PC) for far in distances)
+        return [pc for pc in targets if self._to_join(pc) is not None]
+
+    def _to_join(self, pc: int) -> Block | None:
+        """The block at a place, if it may be taken into a region."""
+        block = self.known(pc)
+        return block if block is not None and self._may_join(block) else None
 
     def _may_join(self, block: Block) -> bool:
         if block.translation is None or block.translation.barrier == 0:
@@ -190,8 +203,9 @@ class Heat:
             members = [self.translate(pc) for pc, _, _ in found["blocks"]]
         except GuestFault:
             return False
-        if any(_code(b) != code for b, (_, code, _) in zip(members, found["blocks"], strict=True)):
-            return False
+        for block, (_, code, targets) in zip(members, found["blocks"], strict=True):
+            if _code(block) != code or not self._knows_jumps(block, targets):
+                return False
         plan = self._plan(members[: found["entries"]], members)
         if plan.members != tuple(members) or any(
             self._is_exact(block) != plan.exact for block in members
@@ -200,6 +214,10 @@ class Heat:
         self._note(plan, "found")
         self._install(plan, found["compiled"])
         return True
+
+    def _knows_jumps(self, block: Block, targets: Sequence[int]) -> bool:
+        """Whether who compiled a block knew where its computed jump goes in this run."""
+        return set(self._jump_targets(_translation(block))) <= set(targets)
 
     def _request(self, plan: Plan) -> None:
         for block in plan.members:
@@ -210,7 +228,7 @@ class Heat:
         request = {
             **self._mode(plan.exact),
             "blocks": [
-                (block.pc, _code(block), self._jump_target(_translation(block)))
+                (block.pc, _code(block), self._jump_targets(_translation(block)))
                 for block in plan.members
             ],
             "entries": len(plan.entries),

@@ -28,7 +28,7 @@ from tcg.backend import Backend, Memory
 from tcg.blocks import Block, BlockTable, Translation
 from tcg.faults import GuestFault
 from tcg.reading import PAGE
-from tcg.state import Head, Record, unset_link
+from tcg.state import Head, Notes, Record, unset_link
 
 WORTH_KEEPING = 16
 """So many new blocks are worth writing the file anew."""
@@ -66,7 +66,7 @@ class Facts(NamedTuple):
     barrier: int | None
     instructions: int
     returns_to: int | None
-    jump: int | None
+    notes: int | None
     offsets: Sequence[int]
     pcs: Sequence[int]
     successors: Sequence[int]
@@ -236,7 +236,7 @@ class KeptCode:
             Translation(
                 body, facts.size, code, facts.offsets, [pc + delta for delta in facts.pcs],
                 facts.successors, facts.barrier, facts.instructions, facts.returns_to,
-                None if facts.jump is None else body + facts.jump, facts.links, is_loaded=True,
+                None if facts.notes is None else body + facts.notes, facts.links, is_loaded=True,
             ),
         )  # fmt: skip
         return block
@@ -336,14 +336,14 @@ class _ImageMaker:
             if not link & 1:
                 target = self._pc_of(link)
                 _WORD.pack_into(records, offset + Record.LINK, unset_link(target))
-        jump = None if translation.jump is None else translation.jump - translation.body
-        if jump is not None:
-            _WORD.pack_into(records, jump + Record.LINK, 0)
+        notes = None if translation.notes is None else translation.notes - translation.body
+        if notes is not None:
+            records[notes : notes + Notes.SIZE] = bytes(Notes.SIZE)
         self._records += records
         self._blocks += _BLOCK.pack(pc, body)
         self._facts.append((
             pc, body, translation.size, len(translation.code), translation.barrier,
-            translation.instructions, translation.returns_to, jump, translation.offsets,
+            translation.instructions, translation.returns_to, notes, translation.offsets,
             [one - pc for one in translation.pcs], translation.successors, translation.links,
         ))  # fmt: skip
 

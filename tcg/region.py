@@ -19,11 +19,11 @@ from tcg.types import I1, I32, VOID
 
 
 class RegionBlock(NamedTuple):
-    """One guest block of a region: its address, its code, and where its computed jump went last."""
+    """One guest block of a region: its address, its code, and where its computed jump went."""
 
     pc: int
     code: bytes
-    jumps_to: int | None = None
+    jumps_to: Sequence[int] = ()
 
 
 class RegionError(Exception):
@@ -98,7 +98,7 @@ def _lift_block(
 def _connect(
     region: Function,
     b: Builder,
-    inside: Mapping[int, int | None],
+    inside: Mapping[int, Sequence[int]],
     following: Mapping[int, int],
     code_base: int | None,
 ) -> None:
@@ -145,7 +145,7 @@ class _Calls:
     """The region's calls, and which of them each of its returns may belong to."""
 
     def __init__(
-        self, region: Function, inside: Mapping[int, int | None], following: Mapping[int, int]
+        self, region: Function, inside: Mapping[int, Sequence[int]], following: Mapping[int, int]
     ) -> None:
         self.inside = inside
         self.edges: dict[int, set[int]] = {start: set() for start in inside}
@@ -162,7 +162,8 @@ class _Calls:
                 elif inst.op is ops.GOTO:
                     self._note(start, site, inst.imm[0], inst.imm[1] == "call")
                 elif inst.op is ops.JUMP and inst.imm != "return":
-                    self._note(start, site, inside[start], inst.imm == "call")
+                    for target in inside[start] or (None,):
+                        self._note(start, site, target, inst.imm == "call")
 
     def _note(self, start: int, site: int, target: int | None, is_call: bool) -> None:
         if is_call:
@@ -195,10 +196,9 @@ class _Calls:
         return {start: list(found) for start, found in sites.items()}
 
 
-def _noted(inside: Mapping[int, int | None], pc: int) -> list[int]:
-    """Where the computed jump at the end of a block went last, if that is in the region."""
-    target = inside[pc]
-    return [] if target is None or target not in inside else [target]
+def _noted(inside: Mapping[int, Sequence[int]], pc: int) -> list[int]:
+    """Where the computed jump at the end of a block went, as far as that is in the region."""
+    return [target for target in inside[pc] if target in inside]
 
 
 def _jump_inside(

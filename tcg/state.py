@@ -239,6 +239,17 @@ class Record:
     LINK = 24
 
 
+class Notes:
+    """The end of a computed jump's record: the heads that it led to, the newest first.
+
+    One that is not there yet pushes the oldest out.  Each is the distance from here to the head,
+    in four bytes: an arena is smaller than 2 GiB.  Zero is none.
+    """
+
+    COUNT = 8
+    SIZE = 4 * COUNT
+
+
 class Check:
     """Offsets in the record that checks a block's code before the block runs (`h_check`)."""
 

@@ -15,7 +15,7 @@ from tcg.forms import Form, Forms, compile_expression, finish_form, make_filler
 from tcg.frontend import Frontend, GuestException
 from tcg.ir import Function
 from tcg.reading import PAGE, CodeReader
-from tcg.state import Record, unset_link
+from tcg.state import Notes, Record, unset_link
 from tcg.types import VOID
 
 _LINK = Struct("<Q")
@@ -164,6 +164,7 @@ class Translator:
         body = self.maker.allocate(size)
         view, start = self.maker.view, body - self.maker.base
         offsets, pcs, successors, links = [], [], [], []
+        notes = None
         at = 0
         if patience is not None:
             decoded.barrier = 0
@@ -182,15 +183,16 @@ class Translator:
             offsets.append(at)
             pcs.append(step.pc)
             at += form.size
+            if form.notes_targets:
+                notes = body + at - Notes.SIZE
+                view[start + at - Notes.SIZE : start + at] = bytes(Notes.SIZE)
         returns_to = None
         if steps[-1].form.calls and not decoded.is_open:
             returns_to = pc + decoded.size
             successors.append(returns_to)
-        last = len(steps) - 1 if not decoded.is_open else len(steps) - 2
-        notes = last >= 0 and steps[last].form.notes_target
         return Translation(
             body, size, code, offsets, pcs, successors, decoded.barrier, len(steps), returns_to,
-            body + offsets[last] if notes else None, links,
+            notes, links,
         )  # fmt: skip
 
     def _write_check(self, body: int, size: int, pc: int, code: bytes, patience: int) -> None:

@@ -24,7 +24,7 @@ from tcg import ops
 from tcg.fields import FieldExpr
 from tcg.forms import Form, Operand, is_elsewhere, offset_key, operand_key
 from tcg.ir import Value
-from tcg.state import Reason, Record
+from tcg.state import Notes, Reason, Record
 
 INVARIANT = ", !invariant.load !8"
 EMPTY = "!8 = !{}\n"
@@ -124,8 +124,8 @@ class HandlerLowering(Lowering):
     def lower_jump(self, inst: Value) -> None:
         """Look the target up, after a look at the event word.
 
-        The record's link, which a jump does not need, remembers the last head, except of a return:
-        a region that takes the jump in can try that first.
+        The record notes the head that was found, except of a return: a region that takes the jump
+        in can try those first.
         """
         target = inst.args[0]
         pc = self.operand(target)
@@ -135,10 +135,30 @@ class HandlerLowering(Lowering):
         self.label(event_label)
         self.leave(Reason.EVENT, exit_pc=wide, exit_rec="0")
         self.label(go_label)
-        note = ""
-        if self.form.notes_target:
-            note = self.temp(f"getelementptr i8, ptr %rec, i64 {Record.LINK}")
-        self.look_up(pc, target.type, self.pc_shift, note)
+        self.look_up(pc, target.type, self.pc_shift)
+
+    def found_head(self, head: str) -> None:
+        """Note a head that is news, before all others."""
+        if not self.form.notes_targets:
+            return
+        t = places = f"<{Notes.COUNT} x i32>"
+        notes = self.temp(f"getelementptr i8, ptr %rec, i64 {self.form.size - Notes.SIZE}")
+        known = self.temp(f"load {t}, ptr {notes}, align 4")
+        here, there = (self.temp(f"ptrtoint ptr {text} to i32") for text in (notes, head))
+        small = self.temp(f"sub i32 {there}, {here}")
+        first = self.temp(f"insertelement {t} poison, i32 {small}, i32 0")
+        splat = self.temp(f"shufflevector {t} {first}, {t} poison, {places} zeroinitializer")
+        same = self.temp(f"icmp eq {t} {known}, {splat}")
+        bits = self.temp(f"bitcast <{Notes.COUNT} x i1> {same} to i{Notes.COUNT}")
+        is_news = self.temp(f"icmp eq i{Notes.COUNT} {bits}, 0")
+        news_label, on_label = self.fresh("news"), self.fresh("on")
+        self.line(f"br i1 {is_news}, label %{news_label}, label %{on_label}, !prof !6")
+        self.label(news_label)
+        order = ", ".join(f"i32 {n}" for n in (Notes.COUNT, *range(Notes.COUNT - 1)))
+        moved = self.temp(f"shufflevector {t} {known}, {t} {first}, {places} <{order}>")
+        self.line(f"store {t} {moved}, ptr {notes}, align 4")
+        self.line(f"br label %{on_label}")
+        self.label(on_label)
 
     def _record_address(self) -> str:
         return self.temp("ptrtoint ptr %rec to i64")

@@ -696,10 +696,11 @@ class Lowering:
         self.line(f"musttail call tailcc void {code}(ptr %env, ptr {record}, ptr %base)")
         self.line("ret void")
 
-    def look_up(self, pc: str, pc_type: Type, shift: int, note: str = "") -> None:
-        """Find the head for a computed guest pc in the jump cache and go there.
+    def found_head(self, head: str) -> None:
+        """Emit what is to be done with the head that a computed jump leads to."""
 
-        `note`: a pointer to where the head that was found is kept.
+    def look_up(self, pc: str, pc_type: Type, shift: int) -> None:
+        """Find the head for a computed guest pc in the jump cache and go there.
 
         The index is (pc >> shift) & mask; an entry is one pointer, so that a reader never sees
         half of an update; the head itself tells which pc it stands for.
@@ -718,8 +719,7 @@ class Lowering:
         hit_label, miss_label = self.fresh("hit"), self.fresh("miss")
         self.line(f"br i1 {hit}, label %{hit_label}, label %{miss_label}, !prof !5")
         self.label(hit_label)
-        if note:
-            self.line(f"store ptr {head}, ptr {note}")
+        self.found_head(head)
         self.tail_call(head)
         self.label(miss_label)
         self.set_header("exit_pc", wide)

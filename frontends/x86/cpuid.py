@@ -11,7 +11,7 @@ Intel's models, by 8000001Dh or the older leaves of AMD's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 Answer = tuple[int, int, int, int]
@@ -23,15 +23,15 @@ NOTHING: Answer = (0, 0, 0, 0)
 BITS: dict[tuple[int, int, int], str] = {
     (1, 0, 3): "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov "
                "pat pse36 - clflush - - - mmx fxsr sse sse2 - ht - - -",
-    (1, 0, 2): "sse3 pclmulqdq - - - - - - - ssse3 - - fma cx16 - - "
+    (1, 0, 2): "sse3 pclmulqdq - monitor - - - - - ssse3 - - fma cx16 - - "
                "- - - sse4_1 sse4_2 - movbe popcnt - aes xsave osxsave avx f16c rdrand hypervisor",
-    (7, 0, 1): "fsgsbase - - bmi1 - avx2 - - bmi2 erms - - - - - - "
-               "- - rdseed adx - - - clflushopt clwb - - - - sha_ni - -",
+    (7, 0, 1): "fsgsbase - - bmi1 - avx2 - smep bmi2 erms - - - - - - "
+               "- - rdseed adx smap - - clflushopt clwb - - - - sha_ni - -",
     (7, 0, 2): "- - - - - - - - - vaes vpclmulqdq - - - - - - - - - - - rdpid",
     (7, 0, 3): "- - - - fsrm",
     (0x8000_0001, 0, 2): "lahf_lm - - - - abm sse4a misalignsse 3dnowprefetch",
     (0x8000_0001, 0, 3): "- - - - - - - - - - - syscall - - - - "
-                         "- - - - nx - mmxext - - fxsr_opt - rdtscp - lm 3dnowext 3dnow",
+                         "- - - - nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm 3dnowext 3dnow",
 }
 """The features by leaf, subleaf and register (0 is EAX), from bit 0 on."""
 
@@ -43,6 +43,11 @@ IMPLEMENTED = frozenset("""
     xsave osxsave avx f16c fma avx2
 """.split())
 """What a model may show: that of which all instructions are there."""
+
+OF_SYSTEMS = frozenset(("monitor", "smep", "smap", "pdpe1gb"))
+"""What only whole machines have."""
+NOT_OF_SYSTEMS = frozenset(("vme",))
+"""What programs may see, but a whole machine has not."""
 
 BY_HOST = frozenset("""
     pclmulqdq ssse3 sse4_1 sse4_2 aes bmi2 avx avx2 fma f16c sha_ni vaes vpclmulqdq
@@ -56,21 +61,21 @@ PENTIUM_PRO = f"{PENTIUM} pae apic sep mtrr pge mca cmov pat pse36"
 PENTIUM_2 = f"{PENTIUM_PRO} mmx fxsr"
 PENTIUM_3 = f"{PENTIUM_2} sse"
 PENTIUM_4 = f"{PENTIUM_3} sse2 clflush"
-PRESCOTT = f"{PENTIUM_4} sse3"
+PRESCOTT = f"{PENTIUM_4} sse3 monitor"
 CORE_2 = f"{PRESCOTT} ssse3 cx16 syscall nx lm lahf_lm"
 PENRYN = f"{CORE_2} sse4_1"
 NEHALEM = f"{PENRYN} sse4_2 popcnt rdtscp"
 WESTMERE = f"{NEHALEM} aes pclmulqdq"
 SANDY_BRIDGE = f"{WESTMERE} avx xsave osxsave"
-IVY_BRIDGE = f"{SANDY_BRIDGE} f16c rdrand fsgsbase erms"
+IVY_BRIDGE = f"{SANDY_BRIDGE} f16c rdrand fsgsbase erms smep"
 HASWELL = f"{IVY_BRIDGE} avx2 bmi1 bmi2 fma movbe abm"
-BROADWELL = f"{HASWELL} adx rdseed 3dnowprefetch"
+BROADWELL = f"{HASWELL} adx rdseed 3dnowprefetch smap pdpe1gb"
 SKYLAKE = f"{BROADWELL} clflushopt"
 ICE_LAKE = f"{SKYLAKE} clwb sha_ni rdpid fsrm vaes vpclmulqdq"
 ATHLON = f"{PENTIUM_PRO} mmx mmxext fxsr 3dnow 3dnowext"
 OPTERON = f"{ATHLON} sse sse2 clflush syscall nx lm"
-PHENOM = f"{OPTERON} sse3 cx16 popcnt lahf_lm abm sse4a misalignsse 3dnowprefetch rdtscp"
-ZEN = f"{HASWELL} adx rdseed clflushopt sha_ni misalignsse 3dnowprefetch mmxext fxsr_opt"
+PHENOM = f"{OPTERON} sse3 monitor cx16 popcnt lahf_lm abm sse4a misalignsse 3dnowprefetch rdtscp"
+ZEN = f"{HASWELL} adx rdseed smap clflushopt sha_ni misalignsse 3dnowprefetch mmxext fxsr_opt"
 QEMU_32 = f"{PENTIUM_4} sse3 hypervisor"
 QEMU_64 = f"{QEMU_32} cx16 syscall nx lm lahf_lm"
 EVERYTHING = " ".join(sorted({name for names in BITS.values() for name in names.split()} - {"-"}))
@@ -123,6 +128,8 @@ class CpuModel:
     highest: int
     shown: str
     brand: str
+    is_system: bool = False
+    """Of a whole machine, rather than what a program sees."""
 
     @property
     def description(self) -> str:
@@ -132,12 +139,20 @@ class CpuModel:
     @cached_property
     def features(self) -> frozenset[str]:
         """The names of what it shows."""
-        return frozenset(self.shown.split()) & IMPLEMENTED - missing_on_host()
+        known = IMPLEMENTED
+        if self.is_system:
+            known = IMPLEMENTED - NOT_OF_SYSTEMS | OF_SYSTEMS
+        return frozenset(self.shown.split()) & known - missing_on_host()
 
     @cached_property
+    def of_system(self) -> CpuModel:
+        """The same processor in a whole machine."""
+        return replace(self, is_system=True)
+
+    @property
     def system_features(self) -> frozenset[str]:
-        """The same in a whole machine."""
-        return self.features
+        """The names of what it shows in a whole machine."""
+        return self.of_system.features
 
     def leaf(self, number: int, part: int = 0) -> Answer:
         """The answer for EAX and ECX; beyond the last leaf, that of the last basic one."""

@@ -72,13 +72,15 @@ ASK_FLUSH_PAGE = 24
 ASK_WRITE_DEBUG = 25
 """Debug register `ask_a` <- `ask_b`."""
 ASK_READ_CONTROL = 26
-"""General register `ask_b` <- control register `ask_a`, which is not a plain slot: CR8."""
+"""General register `ask_b` <- control register `ask_a`, which is no slot: CR8."""
 ASK_WRITE_XCR = 27
 """The extended control register ECX <- EDX:EAX."""
 ASK_RESUME = 28
 """RSM."""
 ASK_WAIT = 29
 """MWAIT: like HLT, but may go on at once."""
+ASK_READ_TSC = 31
+"""EDX:EAX <- the time-stamp counter, where it counts instructions."""
 ASK_FLUSH_ALL = 30
 """The paging structures may have changed: all translations of addresses go."""
 

@@ -274,6 +274,12 @@ def privileged(c: X86, *_operands: Operand) -> None:
     c.fault(GuestException.PROTECTION)
 
 
+@insn("monitor", "mwait", "clac", "stac", "rsm")
+def undefined(c: X86) -> None:
+    """Not there for programs (#UD)"""
+    c.fault(GuestException.ILLEGAL)
+
+
 CONTROL_REGISTERS = (0, 2, 3, 4, 8)
 DEBUG_REGISTERS = 8
 

@@ -14,7 +14,7 @@ PARTS: tuple[str, ...] = (*SEGMENTS, "ldtr", "tr")
 """The registers that hold a selector and the descriptor behind it."""
 LDTR, TR = 6, 7
 
-# -- bits of a segment's rights (SDM vol. 3, 3.4.5; the descriptor's second doubleword) ---------------------------
+# -- bits of a segment's rights (SDM vol. 3, 3.4.5; the descriptor's second doubleword)
 
 UNUSABLE = 1
 """Bit 0, which is ours: a null selector was loaded."""
@@ -82,7 +82,7 @@ class SystemState(X86State):
             layout.slot(name, word)
         for name in ("gdt_limit", "idt_limit"):
             layout.slot(name, I32)
-        for name in ("cpl", "a20"):
+        for name in ("cpl", "tsc_counts"):
             layout.slot(name, I8)
         for _, name in MSR_SLOTS:
             layout.slot(name, I64)

@@ -10,7 +10,10 @@ from frontends.x86.meanings import meanings
 from frontends.x86.operands import Meaning
 from tcg.decode.intel.table import Table
 
-SYSTEM_FAMILIES: tuple[str, ...] = ("control_registers",)
+SYSTEM_FAMILIES: tuple[str, ...] = (
+    "control_registers",
+    "identity",
+)
 """The modules of this package that hold semantic functions."""
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tcg.frontend import Frontend
     from user_mode.abi.base import SyscallAbi
     from user_mode.process import Process, Runtime
+    from user_mode.syscalls.table import SyscallTable
 
 PPC_TASK_SIZE = 0xC0000000
 """TASK_SIZE of a 32-bit PowerPC kernel: where the stack ends."""
@@ -79,6 +80,13 @@ def build_x86_64(
     frontend = model_frontend("x86_64", model.name)
     translator = _translator(frontend, frontend.place, memory, settings, log, environ)
     abi = X8664Abi(frontend, model)
+
+    def int80_table() -> SyscallTable:
+        from user_mode.abi.x86_64.int80 import Int80Abi
+
+        return _syscall_table(Int80Abi(frontend, model), b"i386", log)
+
+    abi.int80_table = int80_table
     return _process("qemupy-x86_64", abi, memory, translator, loader, settings, log, environ)
 
 
@@ -123,20 +131,26 @@ def _process(
 ) -> Process:
     """The process around the parts that depend on the guest's machine."""
     from user_mode.process import Process
-    from user_mode.strace import Strace
-    from user_mode.syscalls.table import SyscallTable
 
     runtime, engine, descriptors = translator
     memory.code_changed = engine.invalidate
     abi.release = settings.uname_release.encode(errors="surrogateescape")
-    strace = Strace(abi, log) if log.wants("strace") else None
-    table = SyscallTable(abi, [*_syscalls(), *_own_syscalls(abi.machine)], strace)
+    table = _syscall_table(abi, abi.machine, log)
     process = Process(abi, memory, engine, runtime, table, loader, log, command)
     process.sysroot = loader.sysroot
     process.fds.private = descriptors
     process.statistics_file = environ.get("QEMUPY_STATS", "")
     process.accelerator = settings.accelerator
     return process
+
+
+def _syscall_table(abi: SyscallAbi, machine: bytes, log: Log) -> SyscallTable:
+    """The system calls of an ABI; `machine` says which groups it has."""
+    from user_mode.strace import Strace
+    from user_mode.syscalls.table import SyscallTable
+
+    strace = Strace(abi, log) if log.wants("strace") else None
+    return SyscallTable(abi, [*_syscalls(), *_own_syscalls(machine)], strace)
 
 
 def _translator(

@@ -109,7 +109,7 @@ class Thread:
     """A guest thread; only its own host thread runs its methods."""
 
     def __init__(self, process: Process, cpu: Cpu, tid: int) -> None:
-        self.process = process
+        self.process = process.whole
         self.cpu = cpu
         self.tid = tid
         self.is_alive = True
@@ -318,6 +318,11 @@ class Process:
         self.is_sharing = False
         """Whether others may see our memory while we run."""
         self._unknown: set[str] = set()
+
+    @property
+    def whole(self) -> Process:
+        """This process, for those who see it in another way (`user_mode.abi.x86_64.int80`)."""
+        return self
 
     # -- life ------------------------------------------------------------------------------
 

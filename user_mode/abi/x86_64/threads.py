@@ -23,11 +23,15 @@ from user_mode.siginfo import SI_KERNEL, SigInfo
 from user_mode.signals import Context, Delivery
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frontends.x86.cpuid import CpuModel
     from frontends.x86.frontend import X86Frontend
     from tcg.engine import Exit
     from tcg.frontend import Decoded
+    from user_mode.abi.x86_64.int80 import Int80
     from user_mode.process import Thread
+    from user_mode.syscalls.table import SyscallTable
 
 VSYSCALLS = {
     0xFFFF_FFFF_FF60_0000: 96,
@@ -47,6 +51,9 @@ class X8664Threads(X86Threads):
         """`model`: the processor that CPUID describes."""
         super().__init__(frontend.state, model, FpState(frontend.state, "xsave" in model.features))
         self.frontend = frontend
+        self.int80_table: Callable[[], SyscallTable] | None = None
+        """Makes the system calls of i386 for 64-bit code; without it there are none."""
+        self._int80: Int80 | None = None
 
     def start_program(self, cpu: Cpu, entry: int, stack: int) -> None:
         """start_thread(): everything is zero but rip, rsp and the kernel's selectors."""
@@ -91,6 +98,19 @@ class X8664Threads(X86Threads):
         self.fp.restore(cpu, memory, fp)
         self.follow_mxcsr(thread)
         return context
+
+    # -- i386's system calls ------------------------------------------------------------------
+
+    def on_int80(self, thread: Thread, detail: int) -> None:
+        """A system call of i386 from 64-bit code."""
+        if self._int80 is None:
+            if self.int80_table is None:
+                super().on_int80(thread, detail)
+                return
+            from user_mode.abi.x86_64.int80 import Int80
+
+            self._int80 = Int80(thread.process, self.int80_table())
+        self._int80.perform(thread)
 
     # -- addresses that are none, and the vsyscall page --------------------------------------
 

@@ -163,9 +163,7 @@ class PhysicalMemory:
         buffer = self._buffers[host >> 20]
         if not buffer.address <= host < buffer.address + buffer.length:
             buffer = next(
-                one
-                for one in self._all_buffers
-                if one.address <= host < one.address + one.length
+                one for one in self._all_buffers if one.address <= host < one.address + one.length
             )
         return entry, buffer.view, host - buffer.address
 
@@ -219,6 +217,14 @@ class PhysicalMemory:
         entry = self._pages[address // PAGE] if address < LIMIT else 0
         if entry:
             self._pages[address // PAGE] = entry | HAS_CODE
+
+    def unwatch_code(self, address: int) -> None:
+        """Nothing was translated from the page of an address any more."""
+        self._pages[address // PAGE] &= ~HAS_CODE
+
+    def has_memory(self, address: int) -> bool:
+        """There is RAM or ROM, and no device."""
+        return bool(address < LIMIT and self._pages[address // PAGE])
 
     def store(self, address: int, value: int, size: int) -> None:
         """What the processor writes, little endian; within a page."""

@@ -107,7 +107,8 @@ class Block:
     """A guest block: `head` is the address of its head record.
 
     `region`: the compiled code that its head leads to; `member_of`: all regions that contain it;
-    `is_pending`: one that contains it is being compiled.
+    `is_pending`: one that contains it is being compiled.  `at`: by which addresses it is found when
+    memory changes, from its first byte on: its pc, in a whole machine its physical address.
     """
 
     pc: int
@@ -116,13 +117,23 @@ class Block:
     region: Region | None = None
     member_of: set[Region] = field(default_factory=set)
     is_pending: bool = False
+    at: int = -1
+    space: Any = None
+    """In a whole machine, what blocks share that can be linked to each other."""
+
+    def __post_init__(self) -> None:
+        if self.at < 0:
+            self.at = self.pc
 
 
 class BlockTable:
-    """All blocks of a process by pc, by page, and by the addresses of their records."""
+    """All blocks of a process by pc, by page, and by the addresses of their records.
+
+    In a whole machine `by_pc` has them by what their heads have: (Head.PC, Head.WHERE).
+    """
 
     def __init__(self, page_bits: int = 12) -> None:
-        self.by_pc: dict[int, Block] = {}
+        self.by_pc: dict[Any, Block] = {}
         self.by_page: dict[int, set[Block]] = {}
         self._page_bits = page_bits
         self.bodies = Rows()
@@ -133,7 +144,7 @@ class BlockTable:
         """Give a block its translation."""
         block.translation = translation
         self.bodies.add(translation.body, translation)
-        for page in self._pages(block.pc, len(translation.code)):
+        for page in self._pages(block.at, len(translation.code)):
             self.by_page.setdefault(page, set()).add(block)
 
     def detach(self, block: Block) -> None:
@@ -141,7 +152,7 @@ class BlockTable:
         translation = block.translation
         assert translation is not None
         block.translation = None
-        for page in self._pages(block.pc, len(translation.code)):
+        for page in self._pages(block.at, len(translation.code)):
             blocks = self.by_page.get(page)
             if blocks is not None:
                 blocks.discard(block)
@@ -167,7 +178,7 @@ class BlockTable:
             found |= self.by_page[page]
         for block in found:
             assert block.translation is not None
-            if block.pc < end and start < block.pc + len(block.translation.code):
+            if block.at < end and start < block.at + len(block.translation.code):
                 yield block
 
     def pc_of_record(self, record: int) -> int:

@@ -76,6 +76,12 @@ class Heat:
         self.translate: Callable[[int], Block]
         self.known: Callable[[int], Block | None]
         self.head_at: Callable[[int], int]
+        self.heads_of: Callable[[Plan], Callable[[int], int]] = lambda _: self.head_at
+        """How the heads of the places are found that a region leads to."""
+        self.place_of: Callable[[Block], dict[str, Any]] = lambda _: {}
+        """What else tells the code of a block from other code with the same bytes."""
+        self.pc_mask = (1 << 64) - 1
+        """What of a head's PC is the pc."""
         self.may_change: Callable[[int], bool] = lambda _: False
         """Whether the guest may write to a page, and notices that at once."""
         self._epoch = 0
@@ -189,14 +195,16 @@ class Heat:
 
     # -- asking ----------------------------------------------------------------------------
 
-    def _mode(self, exact: bool) -> dict[str, Any]:
-        return {"exact": exact, "parallel": self.parallel}
+    def _mode(self, block: Block, exact: bool) -> dict[str, Any]:
+        return {"exact": exact, "parallel": self.parallel, **self.place_of(block)}
 
     def _reuse(self, head: Block) -> bool:
         """Install what an earlier run compiled for this head, if the guest's code is the same."""
         if self.listings:
             return False
-        found = self.backend.known_region(self._mode(self._is_exact(head)), head.pc, _code(head))
+        found = self.backend.known_region(
+            self._mode(head, self._is_exact(head)), head.pc, _code(head)
+        )
         if found is None:
             return False
         try:
@@ -226,7 +234,7 @@ class Heat:
         self._note(plan, "asked for")
         epoch = self._epoch
         request = {
-            **self._mode(plan.exact),
+            **self._mode(plan.entries[0], plan.exact),
             "blocks": [
                 (block.pc, _code(block), self._jump_targets(_translation(block)))
                 for block in plan.members
@@ -265,7 +273,7 @@ class Heat:
     # -- installing ------------------------------------------------------------------------
 
     def _install(self, plan: Plan, compiled: Any) -> None:
-        handle, address = self._place(compiled)
+        handle, address = self._place(plan, compiled)
         region = Region(list(plan.entries), plan.members, handle)
         self._regions[region] = None
         for block in plan.members:
@@ -281,13 +289,14 @@ class Heat:
         for item, text in compiled["listings"].items():
             self.log.write(item, text, plan.entries[0].pc)
 
-    def _place(self, compiled: Any) -> tuple[Any, int]:
+    def _place(self, plan: Plan, compiled: Any) -> tuple[Any, int]:
+        heads = self.heads_of(plan)
         try:
-            return self.backend.install_region(compiled, self.head_at)
+            return self.backend.install_region(compiled, heads)
         except OutOfCodeSpace:
             with self.world.stop():
                 self._evict()
-            return self.backend.install_region(compiled, self.head_at)
+            return self.backend.install_region(compiled, heads)
 
     def _leave_region(self, block: Block) -> None:
         """The block is going to be an entry of another region."""

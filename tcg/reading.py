@@ -21,18 +21,27 @@ Fetch = Callable[[int, int], bytes]
 class CodeReader:
     """Guest code from `pc` on.  `bytes` is what has been fetched of it so far."""
 
-    __slots__ = ("_decode", "_fetch", "_max_size", "_watch", "bytes", "page_size", "pc")
+    __slots__ = ("_base", "_decode", "_fetch", "_max_size", "_watch", "bytes", "page_size", "pc")
 
     def __init__(
-        self, frontend: Frontend, fetch: Fetch, pc: int, watch: Callable[[int], None] | None = None
+        self,
+        frontend: Frontend,
+        fetch: Fetch,
+        pc: int,
+        watch: Callable[[int], None] | None = None,
+        base: int = 0,
     ) -> None:
-        """`watch` is told an address of every page before it is read; raises GuestFault."""
+        """`watch` is told an address of every page before it is read; raises GuestFault.
+
+        `base`: where pc 0 is, as pages see it.
+        """
+        self._base = base
         self._decode = frontend.decode
         self._max_size = frontend.max_size
         self._fetch = fetch
         self._watch = watch
         self.pc = pc
-        self.bytes = self._read(pc, PAGE - pc % PAGE)
+        self.bytes = self._read(pc, PAGE - (pc + base) % PAGE)
         self.page_size = len(self.bytes)
 
     def _read(self, address: int, length: int) -> bytes:
@@ -51,7 +60,9 @@ class CodeReader:
         if at >= self.page_size:
             return None
         one = self._decode(code, at, self.pc + at)
-        if one is None and at + self._max_size > len(code) and (self.pc + len(code)) % PAGE == 0:
+        if one is None and at + self._max_size > len(code) and (
+            self._base + self.pc + len(code)
+        ) % PAGE == 0:
             try:
                 self.bytes += self._read(self.pc + len(code), self._max_size - 1)
             except GuestFault as fault:

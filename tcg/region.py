@@ -6,7 +6,8 @@ comparing the target with the places behind the region's own calls.  Every cycle
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from tcg import ops
@@ -202,7 +203,7 @@ def _noted(inside: Mapping[int, Sequence[int]], pc: int) -> list[int]:
 
 
 def _jump_inside(
-    region: Function, b: Builder, block: Block, sites: Sequence[int], polled: Set[int]
+    region: Function, b: Builder, block: Block, sites: Sequence[int], polled: AbstractSet[int]
 ) -> None:
     """Before the jump out, compare with places in the region that it may well go to.
 

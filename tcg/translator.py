@@ -68,9 +68,18 @@ class Translator:
 
     def translate(self, pc: int) -> Translation:
         """Translate the block at `pc`, whose pages are watched from now on; raises GuestFault."""
-        code = CodeReader(self.frontend, self.memory.fetch, pc, self._watch)
+        code = self.reader(pc, self._watch)
         patience = self.checked.get(pc // PAGE) or self.checked.get((pc + code.page_size) // PAGE)
         decoded = self._decode(code, ends_at_store=patience is not None)
+        return self._finish(pc, code, decoded, patience)
+
+    def reader(self, pc: int, watch: Callable[[int], None] | None = None) -> CodeReader:
+        """Reads guest code; raises GuestFault."""
+        return CodeReader(self.frontend, self.memory.fetch, pc, watch)
+
+    def _finish(
+        self, pc: int, code: CodeReader, decoded: Decoded, patience: int | None
+    ) -> Translation:
         steps = decoded.steps
         if decoded.is_open:
             following = pc + decoded.size
@@ -140,13 +149,17 @@ class Translator:
         decoded.size = at
         return decoded
 
+    def leaves_page(self, _pc: int, _target: int) -> bool:
+        """Whether a way leads to where other code may be mapped one day."""
+        return False
+
     def _look_ahead(self, pc: int, first: Decoded, missing: dict[str, Form]) -> None:
         """Add the forms of code that this block leads to."""
         waiting = _ways_on(pc, first)
         seen = {pc, *waiting}
         for there in waiting:
             try:
-                decoded = self._decode(CodeReader(self.frontend, self.memory.fetch, there))
+                decoded = self._decode(self.reader(there))
             except GuestFault:
                 continue
             missing.update(_missing(decoded.steps))
@@ -179,7 +192,8 @@ class Translator:
                 target = _target(form)(*step.fields, step.pc)
                 successors.append(target)
                 links.append(at)
-                _LINK.pack_into(view, start + at + Record.LINK, unset_link(target))
+                link = unset_link(target, self.leaves_page(step.pc, target))
+                _LINK.pack_into(view, start + at + Record.LINK, link)
             offsets.append(at)
             pcs.append(step.pc)
             at += form.size

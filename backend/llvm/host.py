@@ -19,7 +19,7 @@ from backend.llvm.arena import ArenaFull, Code, HostArena
 from backend.llvm.blob import HEAD_PREFIX, Blob
 from backend.llvm.cache import Cache, digest_of
 from backend.llvm.client import URGENT, Client
-from backend.llvm.runtime import Runtime, runtime_blob
+from backend.llvm.runtime import NativeMmu, Runtime, runtime_blob
 from tcg.backend import OutOfCodeSpace
 from tcg.cpu import Cpu
 from tcg.forms import Form, Forms, load_form
@@ -35,8 +35,12 @@ class LlvmBackend:
     `waits`: the guest stands still while its hot code is compiled, so that a test knows what ran.
     """
 
-    def __init__(self, frontend: str, pc_shift: int, cache: Cache, log: Log) -> None:
+    def __init__(
+        self, frontend: str, pc_shift: int, cache: Cache, log: Log, system: bool = False
+    ) -> None:
+        """`system`: handlers and regions are those of a whole machine (backend.llvm.softmmu)."""
         self.frontend = frontend
+        self.system = system
         self.pc_shift = pc_shift
         self.cache = cache
         self.log = log
@@ -54,6 +58,7 @@ class LlvmBackend:
         self._deliveries: SimpleQueue[Callable[[], None]] | None = None
         self.waits = False
         self._cold = 0, 0
+        self._rows: dict[int, list[bytes]] | None = None
         self._pack = cache.pack(f"handlers-{frontend.rpartition(':')[2]}")
         self._addresses: dict[str, int] = {}
 
@@ -83,6 +88,39 @@ class LlvmBackend:
         self.runtime.prepare(
             cpu.view, memory.base, memory.size, memory.page_flags, memory.page_access
         )
+
+    # -- a whole machine's memory ----------------------------------------------------------
+
+    def prepare_system(self, cpu: Cpu, memory: Any) -> None:
+        """Give a CPU its TLBs and jump caches, and the machine's memory."""
+        from backend.llvm.softmmu_layout import CONTEXTS, SYSTEM_JUMP_BITS, TLB_BYTES, TLBS
+
+        with self._lock:
+            tlbs = self.arena.data.allocate(TLBS * TLB_BYTES, align=STATE_ALIGN)
+            contexts = self.arena.data.allocate(16 * CONTEXTS)
+            caches = self.arena.data.allocate(CONTEXTS * 8 << SYSTEM_JUMP_BITS)
+        for number in range(CONTEXTS):
+            cache = caches + number * (8 << SYSTEM_JUMP_BITS)
+            self.write_pointer(contexts + 16 * number + 8, cache)
+        self.runtime.prepare(cpu.view, tlbs, 0, 0, 0)
+        for name, value in (
+            ("tlbs", tlbs),
+            ("contexts", contexts),
+            ("physical_map", memory.map_address),
+            ("code_map", memory.code_address),
+        ):
+            cpu.set_header(name, value)
+
+    def connect_memory(
+        self, walk: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
+    ) -> None:
+        """The page walk's code, and who answers for devices."""
+        self.runtime.mmu.connect(walk, read, write)
+
+    @property
+    def mmu(self) -> NativeMmu:
+        """The native MMU's functions."""
+        return self.runtime.mmu
 
     # -- records that were kept ------------------------------------------------------------
 
@@ -197,6 +235,12 @@ class LlvmBackend:
 
     def load_handlers(self, forms: Forms) -> None:
         """Load the code of all handlers that earlier runs made; their forms when they are asked."""
+        if self._rows is None:
+            self._rows = self._load_pack()
+        rows = self._rows
+        forms.known = lambda row: self._known_forms(rows.get(row, ()))
+
+    def _load_pack(self) -> dict[int, list[bytes]]:
         rows: dict[int, list[bytes]] = {}
         for key, data in self._pack.load().items():
             kind, row, _ = key.split(":", 2)
@@ -204,7 +248,7 @@ class LlvmBackend:
                 self._install_handlers(Blob.unpack(data))
             else:
                 rows.setdefault(int(row), []).append(data)
-        forms.known = lambda row: self._known_forms(rows.get(row, ()))
+        return rows
 
     def _known_forms(self, dumps: Sequence[bytes]) -> Iterator[Form]:
         import msgpack
@@ -235,7 +279,8 @@ class LlvmBackend:
         from backend.llvm.cache import digest
         from backend.llvm.handlers import PASSES, handlers_text
 
-        request = {"text": handlers_text(forms, self.pc_shift), "options": {"passes": PASSES}}
+        text = handlers_text(forms, self.pc_shift, self.system)
+        request = {"text": text, "options": {"passes": PASSES}}
         packed = bytes(self.client.call("compile", request)["blob"])
         self._install_handlers(Blob.unpack(packed))
         entries = {f"form:{form.row}:{form.symbol}": msgpack.packb(form.dump()) for form in forms}
@@ -245,7 +290,8 @@ class LlvmBackend:
     # -- regions ---------------------------------------------------------------------------
 
     def _region_key(self, mode: dict[str, Any], pc: int, code: bytes) -> str:
-        flags = f"{self.frontend} {mode['exact']} {mode['parallel']} {pc:x} "
+        place = mode.get("frontend", self.frontend), mode.get("code_space", "")
+        flags = f"{place} {mode['exact']} {mode['parallel']} {pc:x} "
         return self.cache.key("region", flags.encode() + code)
 
     def known_region(self, mode: dict[str, Any], pc: int, code: bytes) -> dict[str, Any] | None:
@@ -263,7 +309,7 @@ class LlvmBackend:
         """Have a region compiled; `done` gets what `install_region` takes, or None."""
         import msgpack
 
-        request["frontend"] = self.frontend
+        request.setdefault("frontend", self.frontend)
 
         def reply(result: Any, error: str | None) -> None:
             if error is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from struct import Struct
 from threading import Lock
+from typing import Any
 
 from backend.llvm.arena import Code, HostArena
 from backend.llvm.blob import Blob
@@ -119,6 +120,7 @@ class Runtime:
             None, pointer, pointer, pointer, word, pointer, word, pointer, ctypes.c_uint32
         )(at["rt_load"])
         """Make a page's records run: see rt_load in runtime.ll."""
+        self.mmu = NativeMmu(self, at)
         self.on_signal, self.on_kick = at["on_signal"], at["on_kick"]
 
     def _host_function(self, name: str) -> int:
@@ -135,7 +137,7 @@ class Runtime:
         found = self.symbols.get(symbol)
         return self._host_function(symbol) if found is None else found
 
-    def _poke(self, name: str, value: int) -> None:
+    def poke(self, name: str, value: int) -> None:
         _WORD.pack_into(self._arena.view, self._code.exports[name] - self._arena.base, value)
 
     def _peek(self, name: str) -> int:
@@ -153,7 +155,7 @@ class Runtime:
 
     def _make_ring(self, name: str) -> memoryview:
         address = self._arena.data.allocate(Ring.BYTES)
-        self._poke(name, address)
+        self.poke(name, address)
         start = address - self._arena.base
         return self._arena.view[start : start + Ring.BYTES]
 
@@ -169,8 +171,8 @@ class Runtime:
             _WORD.pack_into(self._arena.view, table - self._arena.base, self._table_size - 1)
             self._grow(table)
         room = self._arena.data.allocate(count * Head.SIZE)
-        self._poke("rt_head_next", room)
-        self._poke("rt_head_end", room + count * Head.SIZE)
+        self.poke("rt_head_next", room)
+        self.poke("rt_head_end", room + count * Head.SIZE)
 
     def set_rules(self, where: int, pc_shift: int, notices: bool) -> None:
         """Where branches lead: 0 nowhere, 1 to heads, 2 to bodies; the jump cache's shift; whether
@@ -182,7 +184,7 @@ class Runtime:
 
     def set_main_env(self, env: int) -> None:
         """The CPU that is told of signals which reach a thread that runs no guest."""
-        self._poke("rt_main_env", env)
+        self.poke("rt_main_env", env)
 
     def catch_faults(self) -> None:
         """Have SIGSEGV and SIGBUS handled natively from here on."""
@@ -243,6 +245,46 @@ class Runtime:
     def after_fork_in_child(self) -> None:
         """What the parent's handlers noted is the parent's."""
         self.signals.forget()
+
+
+class NativeMmu:
+    """The functions of softmmu.ll that Python calls; each takes env first.
+
+    `select`: have TLB and jump cache go with mode and privilege; `flush`, `flush_page`: forget
+    translations of addresses; `protect`: a physical page has code from now on; `where`: Head.WHERE
+    for a key, or -1; `translate` (TLB, linear, access): a physical address, or -1.
+    """
+
+    def __init__(self, runtime: Runtime, at: dict[str, int]) -> None:
+        self._runtime = runtime
+        pointer, word, half = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
+        # The page walk may come back to Python for a device, so all of them keep the GIL.
+        self.select: Callable[[int], None] = ctypes.PYFUNCTYPE(None, pointer)(at["mmu_select"])
+        self.flush: Callable[[int], None] = ctypes.PYFUNCTYPE(None, pointer)(at["mmu_flush"])
+        self.flush_page: Callable[[int, int], None]
+        self.flush_page = ctypes.PYFUNCTYPE(None, pointer, word)(at["mmu_flush_page"])
+        self.protect: Callable[[int, int], None]
+        self.protect = ctypes.PYFUNCTYPE(None, pointer, word)(at["mmu_protect"])
+        self.where: Callable[[int, int], int]
+        self.where = ctypes.PYFUNCTYPE(word, pointer, word)(at["mmu_where"])
+        self.translate: Callable[[int, int, int, int], int]
+        self.translate = ctypes.PYFUNCTYPE(word, pointer, half, word, half)(at["mmu_translate"])
+        self._kept: list[Any] = []
+
+    def connect(
+        self, walk: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
+    ) -> None:
+        """The page walk's code, and who answers for devices: (address, size), (address, value,
+        size); neither may raise.
+        """
+        word, half = ctypes.c_uint64, ctypes.c_uint32
+        self._kept = [
+            ctypes.CFUNCTYPE(word, word, half)(read),
+            ctypes.CFUNCTYPE(None, word, word, half)(write),
+        ]
+        for name, function in zip(("mmu_on_read", "mmu_on_write"), self._kept, strict=True):
+            self._runtime.poke(name, ctypes.cast(function, ctypes.c_void_p).value or 0)
+        self._runtime.poke("mmu_walk", walk)
 
 
 class RingReader:

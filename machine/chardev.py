@@ -49,6 +49,8 @@ class CharacterDevice:
         self.wants: Callable[[], bool] = lambda: True
         """Whether `receive` may be called now."""
         self.send_break: Callable[[], None] = lambda: None
+        self.focused: Callable[[], None] = lambda: None
+        """What is typed goes here from now on, and not to others that share the device."""
         self.label = ""
 
     @property
@@ -374,7 +376,6 @@ class Mux:
         self._focus = 0
         self._escaped = False
         self.save: Callable[[], None] = lambda: None
-        self.switched: Callable[[CharacterDevice], None] = lambda _: None
         device.receive = self._receive
         device.wants = lambda: not self._ends or self._ends[self._focus].wants()
 
@@ -407,7 +408,7 @@ class Mux:
             case "h" | "?":
                 self._device.write(HELP)
             case "x":
-                self._device.write(b"QEMU: Terminated\n".replace(b"QEMU", b"qemupy"))
+                self._device.write(b"qemupy: terminated\n")
                 self._quit()
             case "s":
                 self.save()
@@ -415,7 +416,7 @@ class Mux:
                 self._ends[self._focus].send_break()
             case "c" if self._ends:
                 self._focus = (self._focus + 1) % len(self._ends)
-                self.switched(self._ends[self._focus])
+                self._ends[self._focus].focused()
             case "\x01" if self._ends:
                 self._ends[self._focus].receive(b"\x01")
 

@@ -48,12 +48,12 @@ class InstructionTime:
     """Every instruction takes 2**shift nanoseconds; a halted processor's wait is skipped over."""
 
     def __init__(self, instructions: Callable[[], int], shift: int = 0) -> None:
-        self._instructions = instructions
+        self.instructions = instructions
         self._shift = shift
         self._skipped = 0
 
     def now(self) -> int:
-        return (self._instructions() << self._shift) + self._skipped
+        return (self.instructions() << self._shift) + self._skipped
 
     def skip_to(self, deadline: int) -> None:
         """All processors wait: it is `deadline` now, if it was not later already."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
-from machine.chardev import CharacterDevice
+from machine.chardev import CharacterDevice, MuxEnd
 from machine.monitor.commands import COMMANDS, Session, execute
 from machine.monitor.info import SUBJECTS
 
@@ -101,26 +102,43 @@ class LineEditor:
 
 
 class Monitor:
-    """A monitor at a character device."""
+    """A monitor at a character device; `standing` keeps the machine still while a command runs.
 
-    def __init__(self, session: Session, device: CharacterDevice) -> None:
+    It greets at once, or where the device is shared, when what is typed first goes to it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        device: CharacterDevice,
+        standing: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._session = session
         self._device = device
+        self._standing = standing
         self._editor = LineEditor(self._write, self._run)
+        self._has_greeted = False
         device.receive = self._editor.feed
+        device.focused = self._focused
+        if not isinstance(device, MuxEnd):
+            self._focused()
 
-    def greet(self) -> None:
+    def _focused(self) -> None:
         """Say what this is, and wait for commands."""
-        from importlib.metadata import version
+        if not self._has_greeted:
+            from importlib.metadata import version
 
-        self._write(f"qemupy {version('qemupy')} monitor - type 'help' for more information\n")
+            self._has_greeted = True
+            hint = "type 'help' for more information"
+            self._write(f"qemupy {version('qemupy')} monitor - {hint}\n")
         self._editor.prompt()
 
     def _write(self, text: str) -> None:
         self._device.write(text.replace("\n", "\r\n").encode(errors="replace"))
 
     def _run(self, line: str) -> None:
-        answer = execute(self._session, line)
+        with self._standing():
+            answer = execute(self._session, line)
         if answer:
             self._write(answer if answer.endswith("\n") else answer + "\n")
         self._editor.prompt()

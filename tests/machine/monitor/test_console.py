@@ -11,9 +11,16 @@ from tests.machine.monitor.fake_machine import FakeMachine
 def talk(*typed: bytes) -> str:
     device = MemoryCharacters()
     Monitor(Session(FakeMachine()), device)
+    device.written.clear()
     for part in typed:
         device.type(part)
     return device.written.decode()
+
+
+def test_it_greets() -> None:
+    device = MemoryCharacters()
+    Monitor(Session(FakeMachine()), device)
+    assert device.written.endswith(b" monitor - type 'help' for more information\r\n(qemu) ")
 
 
 def test_a_command() -> None:

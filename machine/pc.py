@@ -1,0 +1,266 @@
+"""The PC, put together: a board, a processor, memory, firmware, drives, a display, characters.
+
+`build_pc` is the whole wiring, in the order in which the parts need each other.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from machine import cmos
+from machine.board import Board, Outside, build_board
+from machine.bus import Bus, Unimplemented
+from machine.character_options import CharacterOptions
+from machine.clock import Clock, InstructionTime, RealTime, TimeSource
+from machine.disks import Drives, open_drives
+from machine.drive_options import DriveOptions, place
+from machine.errors import MachineError
+from machine.first_megabyte import FirstMegabyte
+from machine.options import Settings
+from machine.physical import PhysicalMemory
+from machine.running import Display, Parts, Pc
+from machine.wires import Wires
+
+if TYPE_CHECKING:
+    from machine.devices.vga import Vga
+    from tcg.log import Log
+
+VGA_SLOT = 2
+LOW_BIOS = 0x20000
+"""Of a BIOS so much can be seen below one megabyte."""
+
+
+def build_pc(settings: Settings, command: str = "qemupy-system-x86") -> Pc:
+    """Build what the settings ask for; raises MachineError. Nothing runs yet."""
+    width = _register_width(settings.cpu)
+    pc = Pc(
+        name=settings.name,
+        width=width,
+        no_reboot=settings.no_reboot,
+        no_shutdown=settings.no_shutdown,
+    )
+    log = _open_log(settings)
+    settings = _with_defaults(settings)
+    drives = open_drives(settings, command)
+    try:
+        return _assemble(pc, settings, log, drives)
+    except BaseException:
+        drives.close()
+        pc.loop.close()
+        raise
+
+
+def _assemble(pc: Pc, settings: Settings, log: Log, drives: Drives) -> Pc:
+    """The wiring itself."""
+    from machine.system import build_processor
+
+    wires = Wires(pc, settings)
+    source, clock = _clock(settings)
+    memory = PhysicalMemory(settings.memory, Bus("memory"))
+    first = FirstMegabyte(memory)
+
+    def unimplemented(text: str) -> None:
+        log.write("unimp", f"{text}\n")
+
+    outside = Outside(
+        start=settings.rtc.base or datetime.now(UTC),
+        special=pc.special,
+        reset=pc.guest_reset,
+        power_off=pc.power_off,
+        shadow=first.shadow,
+        smram=first.smram,
+        debug_exit=wires.debug_exit,
+        debug_console=wires.debug_console,
+        serial=wires.serial_sinks(),
+        has_smm=False,
+        unimplemented=unimplemented,
+    )
+    board = build_board(clock, memory, outside)
+    memory.bus = board.memory
+    wires.connect(board)
+    vga = _add_vga(settings, board, memory, first, unimplemented)
+    _add_disks(board, memory, drives, unimplemented)
+    _fill_cmos(board, memory, settings, drives)
+    engine = build_processor(settings, board, memory, clock, pc, log)
+    firmware = _add_firmware(settings, board, memory, first, engine.processor, drives, vga)
+    display = _display(settings, pc, board, vga)
+    parts = Parts(
+        board=board,
+        memory=memory,
+        processor=engine.processor,
+        drives=drives.by_name,
+        characters=wires.devices,
+        vga=vga,
+        time=source,
+        display=display,
+        log=log,
+        reset=firmware,
+        statistics=engine.statistics,
+    )
+    if isinstance(source, InstructionTime):
+        source.instructions = engine.instructions
+    pc.take(parts)
+    board.reset()
+    firmware()
+    engine.processor.reset()
+    return pc
+
+
+# -- what the options leave open -----------------------------------------------------------------
+
+
+def _with_defaults(settings: Settings) -> Settings:
+    """What QEMU adds unasked: a CD-ROM drive, a serial port, a monitor, a display."""
+    if settings.no_graphic:
+        settings.display = "none"
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    uses_stdio = any(
+        one.kind == "stdio"
+        for one in (*settings.serial, *settings.monitor, *settings.characters.values())
+    )
+    if not settings.display:
+        shows = is_terminal and settings.vga != "none" and not uses_stdio
+        settings.display = "term" if shows else "none"
+    if settings.display == "term" and uses_stdio:
+        raise MachineError("-display term and a line at stdio both want this terminal")
+    if settings.no_defaults:
+        return settings
+    _default_lines(settings, uses_stdio)
+    takes_cd = ("ide", 2) not in place(d for d in settings.drives if d.interface != "none")
+    if takes_cd and not any(drive.is_cd for drive in settings.drives):
+        settings.drives.append(DriveOptions(media="cdrom", index=2))
+    return settings
+
+
+def _default_lines(settings: Settings, uses_stdio: bool) -> None:
+    """With -nographic, serial line and monitor are at the terminal, if they are nowhere else."""
+    at_terminal = settings.no_graphic and not uses_stdio
+    if not settings.serial:
+        if at_terminal:
+            both = not settings.monitor
+            settings.serial.append(
+                CharacterOptions("stdio", mux=both, has_monitor=both, signals=False)
+            )
+        else:
+            settings.serial.append(CharacterOptions("null"))
+    elif at_terminal and not settings.monitor:
+        settings.monitor.append(CharacterOptions("stdio", signals=False))
+
+
+def _register_width(model: str) -> int:
+    from frontends.x86.cpuid import MODELS
+
+    return 64 if "lm" in MODELS[model].system_features else 32
+
+
+def _open_log(settings: Settings) -> Log:
+    from tcg.log import Log, LogError
+
+    try:
+        return Log.parse(settings.log_items, settings.log_filter, settings.log_file)
+    except LogError as error:
+        raise MachineError(str(error)) from None
+
+
+def _clock(settings: Settings) -> tuple[TimeSource, Clock]:
+    source: TimeSource
+    if settings.icount is None:
+        source = RealTime(time.monotonic_ns)
+    else:
+        source = InstructionTime(lambda: 0, settings.icount)
+    return source, Clock(source)
+
+
+# -- disks, display, firmware ------------------------------------------------------------------
+
+
+def _add_disks(
+    board: Board,
+    memory: PhysicalMemory,
+    drives: Drives,
+    unimplemented: Unimplemented,
+) -> None:
+    from machine.devices.ide import Ide
+
+    ide = Ide(
+        board.clock,
+        memory,
+        irqs=(board.isa_irq(14), board.isa_irq(15)),
+        drives=drives.of("ide"),
+        unimplemented=unimplemented,
+    )
+    ide.attach(board.ports)
+    board.pci.add(1, 1, ide)
+
+
+def _fill_cmos(board: Board, memory: PhysicalMemory, settings: Settings, drives: Drives) -> None:
+    disks = drives.of("ide")
+    geometries = [
+        cmos.disk_geometry(disks[n].sectors) if n in disks and not disks[n].is_cd else None
+        for n in (0, 1)
+    ]
+    hardware = cmos.Hardware(
+        below_4g=memory.below_4g,
+        above_4g=memory.above_4g,
+        floppies=[cmos.FLOPPY_1_44 for _ in drives.of("floppy")],
+        disks=geometries,
+        order=settings.boot.once or settings.boot.order or cmos.DEFAULT_ORDER,
+    )
+    cmos.fill_cmos(board.rtc.cmos, hardware)
+
+
+def _add_vga(
+    settings: Settings,
+    board: Board,
+    memory: PhysicalMemory,
+    first: FirstMegabyte,
+    unimplemented: Unimplemented,
+) -> Vga | None:
+    if settings.vga == "none":
+        return None
+    from machine.devices.vga import Vga
+    from machine.firmware_files import VGA_BIOS, read_option_rom
+
+    rom = read_option_rom(VGA_BIOS, settings.library) if settings.bios else b""
+    vga = Vga(board.clock, memory, rom=rom, unimplemented=unimplemented)
+    vga.attach(board.ports, board.memory)
+    board.pci.add(VGA_SLOT, 0, vga)
+    first.show_display = vga.remap
+    return vga
+
+
+def _add_firmware(
+    settings: Settings, board: Board, memory: PhysicalMemory, first: FirstMegabyte
+) -> None:
+    """A BIOS from a file: it ends at 4 GiB, and its last 128 KiB are below one megabyte too."""
+    from machine.firmware_files import read_firmware
+
+    data = read_firmware(settings.bios, settings.library)
+    rom = memory.add_rom((1 << 32) - len(data), data)
+    low = min(len(data), LOW_BIOS)
+    first.add_rom((1 << 20) - low, rom, len(data) - low)
+
+
+def _display(settings: Settings, pc: Pc, board: Board, vga: Vga | None) -> Display | None:
+    if settings.display != "term" or vga is None:
+        return None
+    from machine.display.term import TermDisplay
+    from machine.monitor.commands import Session, execute
+
+    session = Session(pc)
+
+    def monitor(line: str) -> str:
+        with pc.standing():
+            return execute(session, line)
+
+    return TermDisplay(
+        screen=vga.render,
+        press=board.keyboard.press,
+        has_room=board.keyboard.has_room,
+        lock=pc.lock,
+        monitor=monitor,
+        quit=pc.quit,
+    )

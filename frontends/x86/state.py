@@ -83,6 +83,9 @@ ASK_READ_TSC = 31
 """EDX:EAX <- the time-stamp counter, where it counts instructions."""
 ASK_FLUSH_ALL = 30
 """The paging structures may have changed: all translations of addresses go."""
+ASK_TASK_SWITCH = 48
+"""A task switch to the TSS of selector `ask_a`.  `ask_b`: 0 by JMP, 1 by CALL, 2 by IRET, 3 by an
+interrupt or exception; `ask_c`: 1 if an error code is to be pushed, which `int_error` is."""
 
 TLS_ENTRIES = 3
 """Segment descriptors that Linux keeps for each thread, of the GDT."""

@@ -78,7 +78,7 @@ class SystemState(X86State):
         layout, word = self.layout, self.word
         self.seg_limit = layout.file("seg_limit", I32, (f"{name}_limit" for name in PARTS))
         self.seg_rights = layout.file("seg_rights", I32, (f"{name}_rights" for name in PARTS))
-        for name in ("gdt_base", "idt_base", "cr0", "cr2", "cr3", "cr4", "cr8", "shadow"):
+        for name in ("gdt_base", "idt_base", "cr0", "cr2", "cr3", "cr4", "cr8", "shadow", "int_pc"):
             layout.slot(name, word)
         for name in ("gdt_limit", "idt_limit"):
             layout.slot(name, I32)

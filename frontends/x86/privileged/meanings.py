@@ -13,6 +13,13 @@ from tcg.decode.intel.table import Table
 SYSTEM_FAMILIES: tuple[str, ...] = (
     "control_registers",
     "identity",
+    "segments",
+    "flags",
+    "ports",
+    "far",
+    "iret",
+    "interrupts",
+    "fast_calls",
 )
 """The modules of this package that hold semantic functions."""
 

@@ -256,13 +256,12 @@ class SystemInterpreter:
     """Implements tcg.system.SystemRunner in plain Python."""
 
     def __init__(
-        self, guest: Guest, physical: Physical, log: Log, limit: int = MAX_BLOCK_INSTRUCTIONS
+        self, guest: Guest, physical: Physical, log: Log, one_instruction: bool = False
     ) -> None:
-        """`limit`: instructions of a block."""
         self.guest = guest
         self.physical = physical
         self.log = log
-        self.limit = limit
+        self.limit = 1 if one_instruction else MAX_BLOCK_INSTRUCTIONS
         self.evaluator = SystemEvaluator()
         self._walk = self.evaluator.translate(guest.walk)
         self._deliveries: dict[int, Callable[[State, Mmu], Left]] = {}

@@ -198,7 +198,8 @@ class CpuModel:
     def _identity(self) -> Answer:
         return (self.highest, *self._name_words())
 
-    def _signature(self) -> int:
+    @property
+    def signature(self) -> int:
         """EAX of leaf 1: family, model and stepping, and what they have above 15."""
         family, model, stepping = self.number
         low_family, high_family = min(family, 15), max(family - 15, 0)
@@ -207,7 +208,7 @@ class CpuModel:
     def _version(self) -> Answer:
         flush = LINE // 8 << 8 if "clflush" in self.features else 0
         _, _, ecx, edx = self._features(1)
-        return self._signature(), flush | 1 << 16, ecx, edx
+        return self.signature, flush | 1 << 16, ecx, edx
 
     def _features(self, leaf: int) -> Answer:
         eax, ebx, ecx, edx = (self._word(leaf, register) for register in range(4))
@@ -221,7 +222,7 @@ class CpuModel:
         _, _, ecx, edx = self._features(0x8000_0001)
         if self.vendor == AMD:
             edx |= self._word(1, 3) & AMD_REPEATS
-        return self._signature() if self.vendor == AMD else 0, 0, ecx, edx
+        return self.signature if self.vendor == AMD else 0, 0, ecx, edx
 
     def _brand_words(self, part: int) -> Answer:
         text = self.brand.encode().ljust(48, b"\0")[16 * part : 16 * part + 16]

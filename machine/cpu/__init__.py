@@ -1,0 +1,1 @@
+"""The parts of the PC's processor that Python does: registers, MSRs, what instructions ask for."""

@@ -34,6 +34,8 @@ class Dispi:
         self.index = 0
         self._values = [0] * 10
         self._values[ID] = NEWEST_ID
+        self.bank = 0
+        """Of 64 KiB, the one in the window: switching on or off leads back to the first."""
 
     @property
     def is_on(self) -> bool:
@@ -54,10 +56,6 @@ class Dispi:
     @property
     def depth(self) -> int:
         return self._values[BPP]
-
-    @property
-    def bank(self) -> int:
-        return self._values[BANK]
 
     @property
     def pitch(self) -> int:
@@ -91,14 +89,11 @@ class Dispi:
         match index:
             case 0 if OLDEST_ID <= value <= NEWEST_ID:
                 values[ID] = value
-            case 2 | 6 | 8 | 9 | 1:
+            case 1 | 2 | 3 | 6 | 8 | 9:
                 values[index] = value
                 self._fit()
-            case 3 if (value or 8) in DEPTHS:
-                values[BPP] = value or 8
-                self._fit()
-            case 5 if value << 16 < self.memory_size:
-                values[BANK] = value
+            case 5:
+                self.bank = values[BANK] = value & (self.memory_size >> 16) - 1
             case 4:
                 clear = self._enable(value)
             case _:
@@ -111,23 +106,32 @@ class Dispi:
         begins = value & ENABLED and not values[ENABLE] & ENABLED
         if begins:
             values[VIRT_WIDTH] = values[X_OFFSET] = values[Y_OFFSET] = 0
+            values[ENABLE] |= ENABLED
             self._fit()
-        values[BANK] = 0
+        self.bank = 0
         values[ENABLE] = value
         return bool(begins and not value & NOCLEARMEM)
 
     def _fit(self) -> None:
-        """Have resolution, virtual resolution and offsets agree with each other and the memory."""
+        """Have resolution, virtual resolution and offsets agree with each other and the memory.
+
+        Only while it is on: before, a guest writes them one by one.
+        """
         values = self._values
-        if not values[BPP]:
+        if not values[ENABLE] & ENABLED:
+            return
+        if values[BPP] not in DEPTHS:
             values[BPP] = 8
         values[XRES] = max(8, min(values[XRES] & ~7, MOST[XRES]))
         values[YRES] = max(1, min(values[YRES], MOST[YRES]))
-        values[VIRT_WIDTH] = max(values[XRES], values[VIRT_WIDTH] & ~7)
-        if self.pitch * values[YRES] > self.memory_size:
-            values[VIRT_WIDTH] = values[XRES]
-            values[YRES] = min(values[YRES], self.memory_size // self.pitch)
+        values[VIRT_WIDTH] = max(values[XRES], min(values[VIRT_WIDTH], MOST[XRES]) & ~7)
         lines = self.memory_size // self.pitch
         values[VIRT_HEIGHT] = min(lines, 0xFFFF)
-        values[X_OFFSET] = min(values[X_OFFSET], values[VIRT_WIDTH] - values[XRES])
-        values[Y_OFFSET] = min(values[Y_OFFSET], values[VIRT_HEIGHT] - values[YRES])
+        values[YRES] = min(values[YRES], lines)
+        values[X_OFFSET] = min(values[X_OFFSET], MOST[XRES])
+        values[Y_OFFSET] = min(values[Y_OFFSET], MOST[YRES])
+        end = self.memory_size - self.pitch * values[YRES]
+        if self.start > end:
+            values[Y_OFFSET] = 0
+        if self.start > end:
+            values[X_OFFSET] = 0

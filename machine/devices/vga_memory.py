@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple
+
+from machine.physical import PhysicalMemory
 
 WINDOW, WINDOW_LENGTH = 0xA0000, 0x20000
 PLANE_SIZE = 0x10000
@@ -27,32 +29,16 @@ EVERYWHERE = 0x0101_0101
 """A byte times this is that byte in all planes."""
 
 FULL = 0xFFFF_FFFF
-SPREAD = tuple(sum(0xFF << 8 * plane for plane in range(4) if mask >> plane & 1) for mask in range(16))
+SPREAD = tuple(
+    sum(0xFF << 8 * plane for plane in range(4) if mask >> plane & 1) for mask in range(16)
+)
 """For each mask of planes, all bits of these planes."""
 
 AREAS = ((0, 0x20000), (0, 0x10000), (0x10000, 0x8000), (0x18000, 0x8000))
 """Where in the window memory is, by the memory map select of Miscellaneous."""
 
 
-class HostBuffer(Protocol):
-    """Host memory that part of the guest's address space may show."""
-
-    @property
-    def view(self) -> memoryview: ...
-
-
-class AddressSpace(Protocol):
-    """What shows host memory to the guest: `PhysicalMemory`, as far as a display needs it."""
-
-    def new_buffer(self, length: int) -> HostBuffer: ...
-    def map_ram(
-        self, start: int, length: int, buffer: HostBuffer, offset: int = 0, writable: bool = True
-    ) -> None: ...
-    def map_device(self, start: int, length: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What the window shows as memory: a piece of a buffer at an address."""
 
     start: int
@@ -103,7 +89,7 @@ class VgaMemory:
     length = WINDOW_LENGTH
     width = 4
 
-    def __init__(self, space: AddressSpace, size: int) -> None:
+    def __init__(self, space: PhysicalMemory, size: int) -> None:
         """`size`: bytes of the frame buffer, a power of two."""
         self.size = size
         self.buffer = space.new_buffer(size)
@@ -155,14 +141,19 @@ class VgaMemory:
         if wants_cells and not self.has_cells:
             self.cells[0::2] = self.bytes[0 : 2 * CELLS_LENGTH : 4]
             self.cells[1::2] = self.bytes[1 : 2 * CELLS_LENGTH : 4]
-        elif self.has_cells and not wants_cells:
-            self.bytes[0 : 2 * CELLS_LENGTH : 4] = self.cells[0::2]
-            self.bytes[1 : 2 * CELLS_LENGTH : 4] = self.cells[1::2]
+        elif not wants_cells:
+            self.settle()
         self.has_cells = wants_cells
         before, self._shown = self._shown, shown
-        if before and (shown is None or (before.start, before.length) != (shown.start, shown.length)):
+        if before and (shown is None or before[:2] != shown[:2]):
             self._space.map_device(before.start, before.length)
         self.remap()
+
+    def settle(self) -> None:
+        """Let planes 0 and 1 have what is in the cells."""
+        if self.has_cells:
+            self.bytes[0 : 2 * CELLS_LENGTH : 4] = self.cells[0::2]
+            self.bytes[1 : 2 * CELLS_LENGTH : 4] = self.cells[1::2]
 
     def remap(self) -> None:
         """Have the window show what it should; something else may have been there."""
@@ -173,7 +164,7 @@ class VgaMemory:
 
     def text(self, word: int, count: int) -> bytes:
         """Planes 0 and 1 of some words: characters and attributes in turn."""
-        if self.has_cells:
+        if self.has_cells and 2 * (word + count) <= CELLS_LENGTH:
             return bytes(self.cells[2 * word : 2 * (word + count)])
         found = bytearray(2 * count)
         found[0::2] = self.bytes[4 * word : 4 * (word + count) : 4]

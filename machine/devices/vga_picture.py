@@ -42,11 +42,15 @@ from machine.devices.vga_registers import (
 BLANK_SIZE = 720, 400
 
 CP437 = (
-    "\0☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
-    + bytes(range(0x20, 0x7F)).decode("cp437")
-    + "⌂"
-    + bytes(range(0x80, 0x100)).decode("cp437")
-).replace("\0", " ").replace("\xa0", " ")
+    (
+        "\0☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
+        + bytes(range(0x20, 0x7F)).decode("cp437")
+        + "⌂"
+        + bytes(range(0x80, 0x100)).decode("cp437")
+    )
+    .replace("\0", " ")
+    .replace("\xa0", " ")
+)
 """What the characters of a PC's font look like, in Unicode."""
 
 FONT_SIZE = 256 * 32
@@ -100,7 +104,7 @@ class TextCells:
 class Pixels:
     """A graphics screen: pieces of memory, one a row of pixels, in one of several formats."""
 
-    format: str
+    layout: str
     """`planar`, `cga`, `8`, `15`, `16`, `24` or `32`."""
     width: int
     """Pixels of a row; the bytes may hold some more."""
@@ -140,7 +144,7 @@ class Frame:
 def scan_out(registers: Registers, dispi: Dispi, memory: VgaMemory) -> Frame:
     """Copy what the screen shows now."""
     is_on = dispi.is_on
-    if not (registers.shows_picture or is_on and registers.palette_is_on):
+    if not (registers.shows_picture or (is_on and registers.palette_is_on)):
         return Frame(*BLANK_SIZE)
     if is_on:
         return _linear(registers, dispi, memory)
@@ -162,10 +166,6 @@ def dac_colors(registers: Registers, is_8_bit: bool, indices: Sequence[int]) -> 
 FROM_6_BITS = bytes((value & 0x3F) << 2 | (value & 0x3F) >> 4 for value in range(256))
 
 
-def _pixel_size(data: bytes, row_bytes: int, frame: Pixels) -> Frame:
-    return Frame(frame.width * frame.dot_repeat, sum(frame.repeats), pixels=frame)
-
-
 def _linear(registers: Registers, dispi: Dispi, memory: VgaMemory) -> Frame:
     """A mode of Bochs's interface."""
     width, height, depth = dispi.width, dispi.height, dispi.depth
@@ -174,8 +174,8 @@ def _linear(registers: Registers, dispi: Dispi, memory: VgaMemory) -> Frame:
     if pitch == row_bytes:
         data = memory.bytes[start : start + pitch * height].tobytes()
     else:
-        rows = (memory.bytes[at : at + row_bytes] for at in range(start, start + pitch * height, pitch))
-        data = b"".join(rows)
+        begins = range(start, start + pitch * height, pitch)
+        data = b"".join([memory.bytes[at : at + row_bytes] for at in begins])
     has_8_bits = dispi.has_8_bit_dac
     palette = b""
     if depth == 4:
@@ -233,16 +233,17 @@ def _rows(
 
 def _graphics(registers: Registers, memory: VgaMemory) -> Frame:
     """A graphics mode of the VGA itself: 4 planes, CGA's 4 colours, or 256 colours."""
+    memory.settle()
     crtc, attributes = registers.crtc, registers.attributes
     shift = registers.graphics[GRAPHICS_MODE] >> 5 & 3
     width = 8 * registers.characters
     pan = attributes[PANNING] & 7
     if shift >= 2:
-        format, width, dot_repeat, pan = "8", width // 2, 2, pan >> 1
+        layout, width, dot_repeat, pan = "8", width // 2, 2, pan >> 1
         palette = dac_colors(registers, False, range(256))
         row_bytes = width
     else:
-        format, dot_repeat = "cga" if shift else "planar", registers.dot_repeat
+        layout, dot_repeat = "cga" if shift else "planar", registers.dot_repeat
         palette = dac_colors(registers, False, [registers.color_of(n) for n in range(16)])
         row_bytes = width // 2
     row_bytes += 4 if pan else 0
@@ -255,7 +256,7 @@ def _graphics(registers: Registers, memory: VgaMemory) -> Frame:
     below = 0 if attributes[ATTRIBUTE_MODE] & PANS_TOP_ONLY else pan
     data = b"".join([_wrapped(memory.bytes, at, row_bytes) for at in begins])
     pixels = Pixels(
-        format, width, data, row_bytes, counts, (pan, split, below), dot_repeat, palette
+        layout, width, data, row_bytes, counts, (pan, split, below), dot_repeat, palette
     )
     return Frame(width * dot_repeat, sum(counts), pixels=pixels)
 
@@ -386,7 +387,7 @@ PAIRS = [bytes(value >> bit & 3 for bit in range(6, -1, -2)) for value in range(
 
 def draw_pixels(pixels: Pixels) -> bytes:
     """The dots of a graphics screen."""
-    draw = DRAW[pixels.format]
+    draw = DRAW[pixels.layout]
     bytes_per_pixel = 3
     if pixels.palette:
         image = bytes(draw(pixels.data))

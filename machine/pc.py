@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,9 @@ from machine.wires import Wires
 
 if TYPE_CHECKING:
     from machine.devices.vga import Vga
+    from machine.processor import Processor
     from tcg.log import Log
+    from tcg.system import SystemRunner
 
 VGA_SLOT = 2
 LOW_BIOS = 0x20000
@@ -55,8 +58,6 @@ def build_pc(settings: Settings, command: str = "qemupy-system-x86") -> Pc:
 
 def _assemble(pc: Pc, settings: Settings, log: Log, drives: Drives) -> Pc:
     """The wiring itself."""
-    from machine.system import build_processor
-
     wires = Wires(pc, settings)
     source, clock = _clock(settings)
     memory = PhysicalMemory(settings.memory, Bus("memory"))
@@ -79,34 +80,58 @@ def _assemble(pc: Pc, settings: Settings, log: Log, drives: Drives) -> Pc:
         unimplemented=unimplemented,
     )
     board = build_board(clock, memory, outside)
-    memory.bus = board.memory
     wires.connect(board)
     vga = _add_vga(settings, board, memory, first, unimplemented)
     _add_disks(board, memory, drives, unimplemented)
     _fill_cmos(board, memory, settings, drives)
-    engine = build_processor(settings, board, memory, clock, pc, log)
-    firmware = _add_firmware(settings, board, memory, first, engine.processor, drives, vga)
-    display = _display(settings, pc, board, vga)
-    parts = Parts(
-        board=board,
-        memory=memory,
-        processor=engine.processor,
-        drives=drives.by_name,
-        characters=wires.devices,
-        vga=vga,
-        time=source,
-        display=display,
-        log=log,
-        reset=firmware,
-        statistics=engine.statistics,
-    )
+    processor, runner = _add_processor(settings, board, memory, pc, log)
+    restart = _add_firmware(settings, board, memory, first, processor, drives)
     if isinstance(source, InstructionTime):
-        source.instructions = engine.instructions
-    pc.take(parts)
-    board.reset()
-    firmware()
-    engine.processor.reset()
+        source.instructions = processor.instructions
+    pc.take(
+        Parts(
+            board=board,
+            memory=memory,
+            processor=processor,
+            drives=drives.by_name,
+            characters=wires.devices,
+            vga=vga,
+            time=source,
+            display=_display(settings, pc, board, vga),
+            log=log,
+            reset=restart,
+            statistics=getattr(runner, "statistics", dict),
+        )
+    )
+    pc.restart()
     return pc
+
+
+def _add_processor(
+    settings: Settings, board: Board, memory: PhysicalMemory, pc: Pc, log: Log
+) -> tuple[Processor, SystemRunner]:
+    """The processor, and the engine of -accel that runs it."""
+    from frontends.x86.pc_guest import PcGuest
+    from machine.engines import build_runner
+    from machine.processor import LockedBus, Processor
+
+    guest = PcGuest(settings.cpu)
+    one = settings.one_instruction
+    runner = build_runner(settings.accelerator, guest, memory, log, one_instruction=one)
+    memory.bus = LockedBus(board.memory, pc.lock)
+    if settings.accelerator == "interp":
+        memory.on_written = runner.memory_changed
+        memory.on_map_changed = lambda start, end: runner.remapped()
+    processor = Processor(
+        runner,
+        guest,
+        board,
+        pc.lock,
+        clock_counts=settings.icount is not None,
+        report=lambda text: log.write("unimp", f"{text}\n"),
+        on_triple_fault=pc.triple_fault,
+    )
+    return processor, runner
 
 
 # -- what the options leave open -----------------------------------------------------------------
@@ -233,8 +258,20 @@ def _add_vga(
 
 
 def _add_firmware(
-    settings: Settings, board: Board, memory: PhysicalMemory, first: FirstMegabyte
-) -> None:
+    settings: Settings,
+    board: Board,
+    memory: PhysicalMemory,
+    first: FirstMegabyte,
+    processor: Processor,
+    drives: Drives,
+) -> Callable[[], None]:
+    """A BIOS; answers what is to be done about it at each reset."""
+    if settings.bios:
+        _add_bios_file(settings, memory, first)
+    return lambda: None
+
+
+def _add_bios_file(settings: Settings, memory: PhysicalMemory, first: FirstMegabyte) -> None:
     """A BIOS from a file: it ends at 4 GiB, and its last 128 KiB are below one megabyte too."""
     from machine.firmware_files import read_firmware
 

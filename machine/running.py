@@ -206,9 +206,10 @@ class Pc:
 
     def reset(self) -> None:
         """`system_reset`: RAM stays as it is."""
-        self.parts.processor.request(self._reset)
+        self.parts.processor.request(self.restart)
 
-    def _reset(self) -> None:
+    def restart(self) -> None:
+        """What a reset does; nothing may run meanwhile."""
         self.parts.board.reset()
         self.parts.reset()
         self.parts.processor.reset()

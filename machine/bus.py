@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 
 class Device(Protocol):
@@ -28,7 +28,6 @@ class Device(Protocol):
     def write(self, offset: int, value: int, size: int = 1) -> None: ...
 
 
-@runtime_checkable
 class BlockDevice(Protocol):
     """A device with a register that is read or written many times over: a disk's data."""
 
@@ -189,8 +188,8 @@ class Bus:
             piece = self._pieces[index]
             if size <= piece.width and address + size <= piece.end:
                 device = piece.device
-                if isinstance(device, BlockDevice):
-                    return piece, device
+                if hasattr(device, "read_block"):
+                    return piece, cast("BlockDevice", device)
         return None
 
     def _part(self, address: int, size: int) -> int:

@@ -59,6 +59,16 @@ def refuse_unless(allowed: object) -> None:
         raise Refusal(GuestException.PROTECTION)
 
 
+class _NoMemory:
+    """What IR sees that touches registers only."""
+
+    def read(self, address: int, size: int) -> bytes:
+        raise NotImplementedError
+
+    def write(self, address: int, data: bytes) -> None:
+        raise NotImplementedError
+
+
 class Core:
     """One processor's state and the engine that runs it."""
 
@@ -106,7 +116,7 @@ class Core:
 
     def changed_mode(self) -> None:
         """Control registers, segments or flags were written: the mode follows."""
-        self._find_mode(self._state, None)  # type: ignore[arg-type]
+        self._find_mode(self._state, _NoMemory())
 
     def flush(self) -> None:
         """Forget all translations of addresses."""

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("tcg", "frontends", "backend", "machine", "user_mode", "qemupy")
-DATA = {".decode", ".rules", ".tbl", ".lark", ".ll", ".typed"}
+DATA = {".decode", ".rules", ".tbl", ".lark", ".ll", ".typed", ".s", ".asm", ".lst"}
 
 
 @pytest.fixture(scope="module")

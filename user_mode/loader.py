@@ -215,10 +215,15 @@ class Loader:
 
 
 def _map_vdso(memory: GuestMemory, image: bytes) -> int:
-    """Map the kernel's own shared object where there is room; answers its address."""
+    """Map the kernel's own shared object where there is room, with a page of data before it.
+
+    Answers its address.
+    """
     flags = MAP_PRIVATE | MAP_ANONYMOUS
     size = page_up(len(image))
-    start = memory.mmap(0, size, PROT_READ | PROT_WRITE, flags, name="[vdso]")
+    room = PROT_READ | PROT_WRITE
+    data = memory.mmap(0, PAGE + size, room, flags, name="[vvar]")
+    start = memory.mmap(data + PAGE, size, room, flags | MAP_FIXED, name="[vdso]")
     memory.write(start, image)
     memory.mprotect(start, size, PROT_READ | PROT_EXEC)
     return start

@@ -16,6 +16,7 @@ from user_mode.errors import Errno
 
 if TYPE_CHECKING:
     from user_mode.abi.linux import Constants
+    from user_mode.process import Process
 
 
 class Convention(Protocol):
@@ -75,6 +76,9 @@ class SyscallAbi:
     def raise_float_exceptions(self, _cpu: Any, _are_raised: bool, /) -> None:
         """PR_SET_FPEXC; EINVAL where it is unknown."""
         raise Errno(errno.EINVAL)
+
+    def clocks_were_read(self, _process: Process, /) -> None:
+        """The program asked for the time: a vDSO that tells it may want to know too."""
 
     @cached_property
     def open_flags(self) -> Flags:

@@ -39,6 +39,7 @@ _HOST_TIMESPEC = struct.Struct("<qq")
 @syscall
 def time(thread: Thread, result: Addr) -> int:
     """time(2)"""
+    _clocks_were_read(thread)
     now = int(host_time.time())
     if result:
         memory = thread.process.memory
@@ -58,6 +59,7 @@ def stime(thread: Thread, now: Addr) -> int:
 @syscall
 def gettimeofday(thread: Thread, now: Addr, zone: Addr) -> int:
     """gettimeofday(2)"""
+    _clocks_were_read(thread)
     seconds, nanoseconds = divmod(host_time.time_ns(), NANO)
     if now:
         put(thread, now, "timeval", seconds, nanoseconds // 1000)
@@ -78,7 +80,13 @@ def settimeofday(thread: Thread, now: Addr, zone: Addr) -> int:
 # -- clocks ----------------------------------------------------------------------------------------
 
 
+def _clocks_were_read(thread: Thread) -> None:
+    process = thread.process
+    process.abi.clocks_were_read(process)
+
+
 def _read_clock(thread: Thread, clock: int, result: int, layout: str) -> int:
+    _clocks_were_read(thread)
     try:
         seconds, nanoseconds = divmod(host_time.clock_gettime_ns(clock), NANO)
     except OSError as error:

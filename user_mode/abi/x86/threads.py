@@ -23,6 +23,7 @@ from frontends.x86.state import (
 from tcg.frontend import GuestException
 from user_mode.abi.x86 import traps
 from user_mode.abi.x86.asks import answer_cpuid, answer_random
+from user_mode.abi.x86.clocks import Clocks
 from user_mode.abi.x86.fpstate import FpState
 from user_mode.abi.x86.registers import X86Registers
 from user_mode.abi.x86.segments import BadSelector, Segments
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from frontends.x86.frontend import X86Frontend
     from tcg.cpu import Cpu
     from tcg.engine import Exit
-    from user_mode.process import Thread
+    from user_mode.process import Process, Thread
 
 SYSCALL_BYTES = 2
 """`syscall`, `int 0x80` and `sysenter` are as long as one another."""
@@ -60,6 +61,7 @@ class X86Threads:
         self.frontend: X86Frontend | None = None
         """What decodes and lifts, where something runs."""
         self._gpr = state.gpr.slots
+        self._clocks = Clocks()
         self._asks: dict[int, Callable[[Thread, int], None]] = {
             ASK_CPUID: lambda thread, _: answer_cpuid(self.state, self.model, thread.cpu),
             ASK_RDRAND: lambda thread, more: answer_random(self.state, thread.cpu, more),
@@ -68,6 +70,10 @@ class X86Threads:
             ASK_INT80: self.on_int80,
             ASK_SYSENTER: self.on_sysenter,
         }
+
+    def clocks_were_read(self, process: Process) -> None:
+        """Have the vDSO tell the time by what is known now."""
+        self._clocks.look(process)
 
     def stack_pointer(self, cpu: Cpu) -> int:
         """The register rsp or esp."""

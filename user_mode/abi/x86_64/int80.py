@@ -68,6 +68,10 @@ class Int80Abi(X8664Threads, SyscallAbi):
         convention = Int80Convention(frontend.state.gpr.slots)
         SyscallAbi.__init__(self, numbers, STRUCTS, CONSTANTS, convention, machine=b"x86_64")
 
+    def clocks_were_read(self, process: Process) -> None:
+        """There is one vDSO, and the process's own ABI keeps it."""
+        process.whole.abi.clocks_were_read(process.whole)
+
 
 class _View:
     """Another object, of which some attributes are replaced."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from user_mode.abi.x86.fpstate import FXSAVE_BYTES, XSTATE_BYTES
+from user_mode.abi.x86_64.vdso import VDSO
 from user_mode.elf import Machine
-from user_mode.loader import AT_MINSIGSTKSZ, ProgramAbi
+from user_mode.loader import AT_MINSIGSTKSZ, AT_SYSINFO_EHDR, ProgramAbi
 
 if TYPE_CHECKING:
     from frontends.x86.cpuid import CpuModel
@@ -38,6 +39,8 @@ def program_abi(model: CpuModel) -> ProgramAbi:
         hwcap2=HWCAP2_FSGSBASE if "fsgsbase" in model.features else 0,
         platform=b"x86_64",
         own_auxv=((AT_MINSIGSTKSZ, least_stack("xsave" in model.features)),),
+        vdso=VDSO.image,
+        vdso_auxv=((AT_SYSINFO_EHDR, 0),),
     )
 
 

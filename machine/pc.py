@@ -127,10 +127,11 @@ def _add_processor(
         guest,
         board,
         pc.lock,
-        clock_counts=settings.icount is not None,
         report=lambda text: log.write("unimp", f"{text}\n"),
         on_triple_fault=pc.triple_fault,
     )
+    if settings.icount is not None:
+        processor.count_time()
     return processor, runner
 
 

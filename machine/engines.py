@@ -26,7 +26,7 @@ def build_runner(
     one_instruction: bool = False,
     perf_map: bool = False,
 ) -> SystemRunner:
-    """The engine that runs a machine's processor.
+    """The engine that runs a machine's processor, which hears of changes to memory.
 
     QEMUPY_HOT says how many entries make a block hot, QEMUPY_WAIT=1 that the guest stands still
     while code is compiled.
@@ -34,7 +34,7 @@ def build_runner(
     if accelerator == "interp":
         from tcg.system_interp import SystemInterpreter
 
-        return SystemInterpreter(guest, memory, log, one_instruction)
+        return _connected(memory, SystemInterpreter(guest, memory, log, one_instruction))
     from backend.llvm.cache import open_cache
     from backend.llvm.host import LlvmBackend
     from tcg.engine import HOT_ENTRIES, EngineOptions
@@ -48,4 +48,16 @@ def build_runner(
     wanted = environ.get("QEMUPY_HOT", "")
     hot_entries = int(wanted) if wanted.isdecimal() and int(wanted) else HOT_ENTRIES
     options = EngineOptions(accelerator == "jit", one_instruction, hot_entries)
-    return SystemEngine(guest, memory, backend, options, log)
+    return _connected(memory, SystemEngine(guest, memory, backend, options, log))
+
+
+def _connected(memory: PhysicalMemory, runner: SystemRunner) -> SystemRunner:
+    """Have the engine hear of what devices write, and of windows that show other memory."""
+
+    def remap(start: int, end: int) -> None:
+        runner.memory_changed(start, end)
+        runner.remapped()
+
+    memory.on_written = runner.memory_changed
+    memory.on_map_changed = remap
+    return runner

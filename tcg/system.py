@@ -43,8 +43,13 @@ class Guest(Protocol):
     function of kind "handler" that ends with a jump of hint "far", or raises.
     """
 
-    layout: StateLayout
-    walk: Function
+    @property
+    def layout(self) -> StateLayout:
+        """Where everything is in a CPU's state."""
+
+    @property
+    def walk(self) -> Function:
+        """The page walk."""
 
     def frontend(self, mode: int) -> Frontend:
         """The frontend for code in this mode; always the same object."""

@@ -33,12 +33,13 @@ CODE_64 = 2
 class PhysicalMemory(CodeMemory, Protocol):
     """What the engine needs of a machine's memory."""
 
-    map_address: int
-    """Host address of the map: for each page where it is on the host, with flags."""
-    code_address: int
-    """Host address of `code_chunks`."""
-    on_written: Callable[[int, int], None]
-    on_map_changed: Callable[[int, int], None]
+    @property
+    def map_address(self) -> int:
+        """Host address of the map: for each page where it is on the host, with flags."""
+
+    @property
+    def code_address(self) -> int:
+        """Host address of `code_chunks`."""
 
     def store(self, address: int, value: int, size: int) -> None:
         """What the processor writes, little endian."""
@@ -103,8 +104,6 @@ class SystemEngine:
         backend.load_handlers(self._routines(guest))
         walk = self._routine("walk", guest.walk)
         backend.connect_memory(walk.address, self._on_read, self._on_write)
-        memory.on_written = self.memory_changed
-        memory.on_map_changed = self._map_changed
         self._resume: dict[int, Callable[[Cpu], int]] = {
             Reason.UNTRANSLATED: self._untranslated,
             Reason.LOOKUP: self._look_up,
@@ -356,10 +355,6 @@ class SystemEngine:
         """Somebody else wrote to physical memory in [start, end)."""
         with self.world.lock:
             self.code.invalidate(start, end)
-
-    def _map_changed(self, start: int, end: int) -> None:
-        self.memory_changed(start, end)
-        self.remapped()
 
     def remapped(self) -> None:
         """The physical address space shows other memory than before somewhere."""

@@ -121,9 +121,7 @@ def lower_extended(low: Lowering, inst: Value) -> bool:
             store_converted(low, inst, pointer)
             low.names[inst] = low.temp(f"load {STORES[op, inst.type][1]}, ptr {pointer}")
     elif op is ops.LOAD:
-        low.before_access()
-        pointer = low.guest_pointer(inst.args[0])
-        low.names[inst] = low.temp(f"load{low.volatile} {X}, ptr {pointer}, align 1")
+        low.load_extended(inst)
     else:
         return False
     return True

@@ -522,6 +522,13 @@ class Lowering:
             raw = self.temp(f"bitcast {t} {raw} to {llvm_type(access.type)}")
         self.names[inst] = raw
 
+    def load_extended(self, inst: Value) -> None:
+        """Read an f80: ten bytes."""
+        self.before_access()
+        pointer = self.guest_pointer(inst.args[0])
+        t = llvm_type(inst.type)
+        self.names[inst] = self.temp(f"load{self.volatile} {t}, ptr {pointer}, align 1")
+
     def lower_store(self, inst: Value) -> None:
         """Write guest memory."""
         access: Access = inst.imm

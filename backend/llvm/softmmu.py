@@ -248,6 +248,8 @@ class SoftMmu(Lowering):
         assert inst.imm.order == "le", "machines of the other byte order have no whole systems yet"
         self.names[inst] = self._load(inst.imm, inst.args[0])
 
+    load_extended = lower_load
+
     def lower_store(self, inst: Value) -> None:
         """Write guest memory."""
         assert inst.imm.order == "le", "machines of the other byte order have no whole systems yet"

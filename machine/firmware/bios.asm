@@ -26,6 +26,7 @@ DO_ALARM equ 2                  ; IRQ8
 DO_POINTER equ 3                ; IRQ12
 DO_BOOT equ 4
 DO_ROMS equ 5                   ; BX: look for an option ROM from this segment on
+DO_NEXT equ 7                   ; boot from what comes next
 
 ; ---------------------------------------------------------------------------------- services
 
@@ -129,16 +130,21 @@ resume_eoi:
 resume:
         jmp far [0x467]
 
-int18:                                  ; this one did not boot
 int19:
+        mov bl, DO_BOOT
+        jmp short boot
+int18:                                  ; this one did not boot
+        mov bl, DO_NEXT
+boot:
         xor ax, ax
         mov ds, ax
         mov es, ax
         mov ss, ax
         mov sp, 0x7C00
-boot_again:
-        mov al, DO_BOOT
+        mov al, bl
         jmp short boot_trap
+boot_again:
+        mov al, DO_NEXT
 boot_trap:
         out CONTROL, al
         jo boot_waits

@@ -298,27 +298,27 @@ class Processor:
             if left.code == ASK_HALT:
                 self.is_halted = True
             elif left.code == ASK_TASK_SWITCH:
-                self._switch_task()
+                self._switch_task(left.pc)
             elif left.code != ASK_WAIT:
                 self._services.serve(left.code)
         except Refusal as refusal:
             self.cpu.pc = self.core.get("int_pc")
-            self.core.set("error_code", refusal.code)
-            self._exception(refusal.exception)
+            self._refused(refusal)
         except PageFault as fault:
             self._page_fault(fault.linear, fault.code)
 
-    def _switch_task(self) -> None:
-        from frontends.x86.privileged.tasks import TaskFault, switch_task
+    def _switch_task(self, next_pc: int) -> None:
+        """A task switch, which leaves cpu.pc where an exception is to be reported."""
+        from machine.cpu.tasks import switch_task
 
-        core = self.core
         try:
-            switch_task(self.runner, self.cpu, self.cpu.pc)
-        except TaskFault as fault:
-            core.set("error_code", fault.code)
-            self._exception(fault.exception)
-        else:
-            core.set("int_kind", 0)
+            switch_task(self.core, next_pc)
+        except Refusal as refusal:
+            self._refused(refusal)
+
+    def _refused(self, refusal: Refusal) -> None:
+        self.core.set("error_code", refusal.code)
+        self._exception(refusal.exception)
 
     def _exception(self, exception: int) -> None:
         vector, code = vector_of(self.core, exception)

@@ -1,0 +1,1 @@
+"""Where the guest's screen is seen: the terminal, or files."""

@@ -444,8 +444,14 @@ class MuxEnd(CharacterDevice):
 class CharacterLoop:
     """Waits for all character devices on one thread; calls them with the machine's lock held."""
 
-    def __init__(self, lock: AbstractContextManager[object]) -> None:
+    def __init__(
+        self,
+        lock: AbstractContextManager[object],
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """`failed` is told of an error of ours, with which the thread ends."""
         self._lock = lock
+        self._failed = failed
         self._devices: list[CharacterDevice] = []
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._is_over = False
@@ -478,8 +484,13 @@ class CharacterLoop:
             device.close()
 
     def _run(self) -> None:
-        while not self._is_over:
-            self.once(None)
+        try:
+            while not self._is_over:
+                self.once(None)
+        except BaseException as error:
+            if self._failed is None:
+                raise
+            self._failed(error)
 
     def once(self, timeout_ms: int | None) -> None:
         """Wait for something, and pass it on."""

@@ -27,6 +27,7 @@ from machine.wires import Wires
 
 if TYPE_CHECKING:
     from machine.devices.vga import Vga
+    from machine.firmware.kernel import Kernel
     from machine.processor import Processor
     from tcg.log import Log
     from tcg.system import SystemRunner
@@ -85,7 +86,7 @@ def _assemble(pc: Pc, settings: Settings, log: Log, drives: Drives) -> Pc:
     _add_disks(board, memory, drives, unimplemented)
     _fill_cmos(board, memory, settings, drives)
     processor, runner = _add_processor(settings, board, memory, pc, log)
-    restart = _add_firmware(settings, board, memory, first, processor, drives)
+    restart = _add_firmware(settings, board, memory, first, processor, drives, vga)
     if isinstance(source, InstructionTime):
         source.instructions = processor.instructions
     pc.take(
@@ -265,11 +266,64 @@ def _add_firmware(
     first: FirstMegabyte,
     processor: Processor,
     drives: Drives,
+    vga: Vga | None,
 ) -> Callable[[], None]:
-    """A BIOS; answers what is to be done about it at each reset."""
+    """A BIOS, embedded or from a file; answers what is to be done about it at each reset."""
     if settings.bios:
         _add_bios_file(settings, memory, first)
+        return lambda: None
+    from machine.firmware import bios, disk
+
+    floppies, ide = drives.of("floppy"), drives.of("ide")
+    hard_disks = [drive for drive in ide.values() if not drive.is_cd]
+    known = disk.Drives(
+        floppies=[floppies.get(n) for n in range(max(floppies, default=-1) + 1)],
+        disks=[*hard_disks, *drives.of("virtio").values()],
+        cds=[drive for drive in ide.values() if drive.is_cd],
+    )
+    options = bios.BiosOptions(
+        order=settings.boot.once or settings.boot.order or cmos.DEFAULT_ORDER,
+        menu=settings.boot.menu,
+        kernel=_kernel(settings, memory),
+        has_hpet=settings.hpet,
+    )
+    runner, cpu = processor.runner, processor.cpu
+    made = bios.Bios(
+        bios.Parts(
+            board,
+            memory,
+            processor.registers,
+            known,
+            display=vga,
+            options=options,
+            translate=lambda linear: runner.translate(cpu, linear, 0),
+        )
+    )
+    rom = memory.add_rom((1 << 32) - len(made.rom), made.rom)
+    first.add_rom((1 << 20) - len(made.rom), rom)
+
+    def restart() -> None:
+        options.order = settings.boot.order or cmos.DEFAULT_ORDER
+
+    if settings.boot.once:
+        return _after_the_first(restart)
     return lambda: None
+
+
+def _after_the_first(action: Callable[[], None]) -> Callable[[], None]:
+    """What does nothing when it is called first, which is when the machine is switched on."""
+    calls = iter((False,))
+    return lambda: action() if next(calls, True) else None
+
+
+def _kernel(settings: Settings, memory: PhysicalMemory) -> Kernel | None:
+    if not settings.kernel:
+        return None
+    from machine.firmware.kernel import read_kernel
+
+    return read_kernel(
+        settings.kernel, initrd=settings.initrd, append=settings.append, memory=memory.below_4g
+    )
 
 
 def _add_bios_file(settings: Settings, memory: PhysicalMemory, first: FirstMegabyte) -> None:

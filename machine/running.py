@@ -68,7 +68,7 @@ class Pc:
         self.name = name
         self.width = width
         self.lock = threading.RLock()
-        self.loop = CharacterLoop(self.lock)
+        self.loop = CharacterLoop(self.lock, self._fail)
         self.thread_id = 0
         self._no_reboot = no_reboot
         self._no_shutdown = no_shutdown
@@ -123,12 +123,17 @@ class Pc:
         try:
             self.parts.processor.run()
         except BaseException as error:
-            self._failure = error
+            self._fail(error)
         finally:
             with self.lock:
                 self._has_ended = True
                 self._changed.notify_all()
             self.ask_to_quit()
+
+    def _fail(self, error: BaseException) -> None:
+        """A thread of ours came to grief: the main thread raises that."""
+        self._failure = self._failure or error
+        self.ask_to_quit()
 
     def _end(self) -> None:
         """Stop the processor, then give back to the host what is its."""
@@ -313,7 +318,9 @@ class Pc:
 
         if self.parts.vga is None:
             raise MonitorError("there is no display adapter (-vga none)")
-        save_picture(self.parts.vga.render(), path, kind)
+        if kind and not path.endswith(f".{kind}"):
+            raise MonitorError(f"screendump: the file's name says what it is: {path}.{kind}")
+        save_picture(self.parts.vga.render(), path)
 
     def change(self, drive: str, path: str, kind: str | None, read_only: bool | None) -> None:
         """Put another medium into a drive."""

@@ -138,7 +138,10 @@ class Monitor:
 
     def _run(self, line: str) -> None:
         with self._standing():
-            answer = execute(self._session, line)
+            try:
+                answer = execute(self._session, line)
+            except Exception as error:
+                answer = f"internal error: {type(error).__name__}: {error}"
         if answer:
             self._write(answer if answer.endswith("\n") else answer + "\n")
         self._editor.prompt()

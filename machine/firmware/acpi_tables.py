@@ -54,7 +54,9 @@ class Blob:
         self.data += bytes(-len(self.data) % alignment)
         return len(self.data)
 
-    def add(self, signature: bytes, revision: int, body: bytes, pointers: tuple[int, ...] = ()) -> int:
+    def add(
+        self, signature: bytes, revision: int, body: bytes, pointers: tuple[int, ...] = ()
+    ) -> int:
         """Add a table; `pointers` are offsets of addresses in its body. Returns its address."""
         at = self.align(16)
         length = 36 + len(body)
@@ -112,7 +114,9 @@ def address(space: int, bits: int, at: int) -> bytes:
 
 def fadt_body(facs: int, dsdt: int) -> bytes:
     """The fixed hardware (5.2.9), revision 3."""
-    body = struct.pack("<IIBBHIBBBB", facs, dsdt, 1, 0, SCI, SMI_COMMAND, ACPI_ENABLE, ACPI_DISABLE, 0, 0)
+    body = struct.pack(
+        "<IIBBHIBBBB", facs, dsdt, 1, 0, SCI, SMI_COMMAND, ACPI_ENABLE, ACPI_DISABLE, 0, 0
+    )
     body += struct.pack(
         "<8I", PM_BASE, 0, PM_BASE + 4, 0, 0, PM_BASE + 8, GPE, 0
     )  # PM1a, PM1b events; PM1a, PM1b, PM2 control; timer; GPE0, GPE1
@@ -212,7 +216,9 @@ def isa_devices() -> list[bytes]:
     )
     # fmt: on
     return [
-        aml.device(name, aml.named("_HID", aml.eisa(identity)), aml.named("_CRS", aml.resources(*where)))
+        aml.device(
+            name, aml.named("_HID", aml.eisa(identity)), aml.named("_CRS", aml.resources(*where))
+        )
         for name, identity, where in rows
     ]
 
@@ -246,7 +252,9 @@ def loader_files(*, has_hpet: bool = True, low_memory: int = 0) -> dict[str, byt
     for offset in layout.pointers:
         commands.append(add_pointer(TABLES_FILE, offset))
     for start, length in layout.checksums:
-        commands.append(command(ADD_CHECKSUM, TABLES_FILE, struct.pack("<III", start + 9, start, length)))
+        commands.append(
+            command(ADD_CHECKSUM, TABLES_FILE, struct.pack("<III", start + 9, start, length))
+        )
     pointer = bytearray(layout.rsdp)
     pointer[8] = 0
     commands.append(add_pointer(RSDP_FILE, 16))

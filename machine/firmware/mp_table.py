@@ -38,7 +38,9 @@ def configuration() -> bytes:
     for slot in range(1, 32):
         for pin in range(4):
             irq = 9 if (slot, pin) == (1, 0) else LEGACY_IRQS[slot - 1 + pin & 3]
-            entries.append(interrupt(IO_INTERRUPT, INT, HIGH_LEVEL, PCI_BUS, slot << 2 | pin, 0, irq))
+            entries.append(
+                interrupt(IO_INTERRUPT, INT, HIGH_LEVEL, PCI_BUS, slot << 2 | pin, 0, irq)
+            )
     for irq in range(16):
         if irq == 2 or irq in {9, *LEGACY_IRQS}:
             continue
@@ -55,5 +57,7 @@ def configuration() -> bytes:
     return bytes(table)
 
 
-def interrupt(kind: int, what: int, flags: int, bus: int, source: int, apic: int, pin: int) -> bytes:
+def interrupt(
+    kind: int, what: int, flags: int, bus: int, source: int, apic: int, pin: int
+) -> bytes:
     return struct.pack("<BBHBBBB", kind, what, flags, bus, source, apic, pin)

@@ -148,9 +148,7 @@ def routing_table(bus: PciBus) -> bytes:
     mask = 0x0C00 | 0x0EF8 & ~0x0200
     rows = b""
     for slot in slots:
-        links = b"".join(
-            struct.pack("<BH", 0x60 + (slot - 1 + pin & 3), mask) for pin in range(4)
-        )
+        links = b"".join(struct.pack("<BH", 0x60 + (slot - 1 + pin & 3), mask) for pin in range(4))
         rows += struct.pack("<BB", 0, slot << 3) + links + b"\0\0"
     head = struct.pack("<4sHHBBHII", b"$PIR", 0x0100, 32 + len(rows), 0, 8, 0, 0x70008086, 0)
     table = bytearray(head + bytes(12) + rows)

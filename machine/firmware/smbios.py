@@ -34,11 +34,11 @@ def structures() -> tuple[bytes, int]:
 def entry_point(address: int, table: bytes, count: int) -> bytes:
     """The 32-bit entry point (5.2.1) for structures at `address`."""
     largest = 128
-    inner = bytearray(
-        struct.pack("<5sBHIHB", b"_DMI_", 0, len(table), address, count, 0x28)
-    )
+    inner = bytearray(struct.pack("<5sBHIHB", b"_DMI_", 0, len(table), address, count, 0x28))
     inner[5] = -sum(inner) & 0xFF
-    outer = bytearray(struct.pack("<4sBBBBHB5s", b"_SM_", 0, 31, 2, 8, largest, 0, bytes(5)) + inner)
+    outer = bytearray(
+        struct.pack("<4sBBBBHB5s", b"_SM_", 0, 31, 2, 8, largest, 0, bytes(5)) + inner
+    )
     outer[4] = -sum(outer) & 0xFF
     return bytes(outer)
 

@@ -193,4 +193,3 @@ class SystemServices:
 
     def _ebda(self, call: Call) -> None:
         call.es, call.carry = bda.EBDA >> 4, False
-

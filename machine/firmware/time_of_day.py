@@ -41,7 +41,9 @@ class TimeOfDay:
 
     def set_ticks_by_clock(self) -> None:
         """What the count is at this time of the day."""
-        hours, minutes, seconds = (from_bcd(self.get(at)) for at in (rtc.HOURS, rtc.MINUTES, rtc.SECONDS))
+        hours, minutes, seconds = (
+            from_bcd(self.get(at)) for at in (rtc.HOURS, rtc.MINUTES, rtc.SECONDS)
+        )
         since_midnight = (hours * 60 + minutes) * 60 + seconds
         self._guest.put_dword(bda.TICKS, since_midnight * 1_193_182 // 65536 % TICKS_IN_DAY)
         self._guest.put_byte(bda.MIDNIGHT, 0)
@@ -88,7 +90,12 @@ class TimeOfDay:
         call.ah, call.carry = 0, False
 
     def _set_date(self, call: Call) -> None:
-        fields = (rtc.CENTURY, call.ch), (rtc.YEAR, call.cl), (rtc.MONTH, call.dh), (rtc.DAY, call.dl)
+        fields = (
+            (rtc.CENTURY, call.ch),
+            (rtc.YEAR, call.cl),
+            (rtc.MONTH, call.dh),
+            (rtc.DAY, call.dl),
+        )
         for at, value in fields:
             self.put(at, value)
         call.ah, call.carry = 0, False
@@ -97,7 +104,11 @@ class TimeOfDay:
         if self.get(rtc.B) & rtc.AIE:
             call.carry = True
             return
-        fields = (rtc.SECONDS_ALARM, call.dh), (rtc.MINUTES_ALARM, call.cl), (rtc.HOURS_ALARM, call.ch)
+        fields = (
+            (rtc.SECONDS_ALARM, call.dh),
+            (rtc.MINUTES_ALARM, call.cl),
+            (rtc.HOURS_ALARM, call.ch),
+        )
         for at, value in fields:
             self.put(at, value)
         self.put(rtc.B, self.get(rtc.B) | rtc.AIE)

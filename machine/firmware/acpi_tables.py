@@ -29,7 +29,7 @@ LEVEL_IRQS = (5, 9, 10, 11)
 """ISA interrupt requests that PCI functions and the SCI share."""
 
 # fmt: off
-WBINVD, C1_WORKS, NO_SLEEP_BUTTON, NO_RTC_WAKE, RESET_WORKS = 1 << 0, 1 << 2, 1 << 5, 1 << 6, 1 << 10
+WBINVD, C1_WORKS, NO_SLEEP_BUTTON, NO_RTC_WAKE, RESET_WORKS = (1 << n for n in (0, 2, 5, 6, 10))
 LEGACY_DEVICES, HAS_8042 = 1, 2
 # fmt: on
 
@@ -82,7 +82,7 @@ class AcpiLayout:
 
 
 def build_acpi(base: int, *, has_hpet: bool = True, low_memory: int = 0) -> AcpiLayout:
-    """All tables as they are at `base`; PCI memory begins where `low_memory` ends, at the earliest."""
+    """All tables as they are at `base`; PCI's memory is not before `low_memory`'s end."""
     blob = Blob(base)
     facs = base + blob.align(64)
     blob.data += struct.pack("<4sI", b"FACS", 64) + bytes(56)
@@ -146,7 +146,7 @@ def hpet_body() -> bytes:
     return struct.pack("<I", 0x8086A201) + address(0, 0, HPET_BASE) + struct.pack("<BHB", 0, 0, 0)
 
 
-# -- the DSDT ------------------------------------------------------------------------------------------
+# -- the DSDT
 
 
 def dsdt_body(*, has_hpet: bool, low_memory: int) -> bytes:
@@ -210,7 +210,8 @@ def isa_devices() -> list[bytes]:
         ("COM1", "PNP0501", (aml.ports(0x3F8, 8), aml.irq(4))),
         ("PIC",  "PNP0000", (aml.ports(0x20, 2), aml.ports(0xA0, 2), aml.irq(2))),
         ("TIMR", "PNP0100", (aml.ports(0x40, 4), aml.irq(0))),
-        ("DMAC", "PNP0200", (aml.ports(0x00, 16), aml.ports(0x81, 15), aml.ports(0xC0, 32), aml.dma(4))),
+        ("DMAC", "PNP0200", (aml.ports(0x00, 16), aml.ports(0x81, 15), aml.ports(0xC0, 32),
+                              aml.dma(4))),
         ("SPKR", "PNP0800", (aml.ports(0x61, 1),)),
         ("FPU",  "PNP0C04", (aml.ports(0xF0, 1), aml.irq(13))),
     )
@@ -232,7 +233,7 @@ def hpet_device() -> bytes:
     )
 
 
-# -- for another firmware -----------------------------------------------------------------------------
+# -- for another firmware
 
 TABLES_FILE, RSDP_FILE, LOADER_FILE = "etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader"
 ZONE_HIGH, ZONE_LOW = 1, 2
@@ -249,8 +250,7 @@ def loader_files(*, has_hpet: bool = True, low_memory: int = 0) -> dict[str, byt
     ]
     for start, _ in layout.checksums:
         tables[start + 9] = 0
-    for offset in layout.pointers:
-        commands.append(add_pointer(TABLES_FILE, offset))
+    commands.extend(add_pointer(TABLES_FILE, offset) for offset in layout.pointers)
     for start, length in layout.checksums:
         commands.append(
             command(ADD_CHECKSUM, TABLES_FILE, struct.pack("<III", start + 9, start, length))

@@ -113,7 +113,7 @@ def _bits(count: int) -> bytes:
     return bytes((count,)) if count < 0x40 else bytes((0x40 | count & 15, count >> 4))
 
 
-# -- resources ---------------------------------------------------------------------------------------
+# -- resources
 
 
 def resources(*descriptors: bytes) -> bytes:

@@ -145,7 +145,7 @@ class Bios:
             self._registers["eflags"] = flags & ~OVERFLOW
         self._services[offset](call)
 
-    # -- the ROM ----------------------------------------------------------------------------------------
+    # -- the ROM
 
     def _build_rom(self) -> bytes:
         made = rom.new_rom()
@@ -158,7 +158,7 @@ class Bios:
         made.place(routing_table(self._board.pci))
         return made.finish()
 
-    # -- what the ROM's other code asks for ---------------------------------------------------------------
+    # -- what the ROM's other code asks for
 
     def _control(self, call: Call) -> None:
         control = self._controls.get(call.al)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from machine.drive import SECTOR, DriveError
@@ -72,7 +73,7 @@ class Boot:
         self._is_over = False
         self._left: list[Candidate] = []
 
-    # -- what there is ------------------------------------------------------------------------------
+    # -- what there is
 
     def candidates(self) -> Iterator[Candidate]:
         """Everything that could boot, in order."""
@@ -87,16 +88,16 @@ class Boot:
         if letter in "ab":
             number = "ab".index(letter)
             if number < len(drives.floppies) and drives.floppies[number] is not None:
-                yield Candidate(f"floppy disk {letter.upper()}", lambda: self._sector(number))
+                yield Candidate(f"floppy disk {letter.upper()}", partial(self._sector, number))
         elif letter == "c":
             for index in range(len(drives.disks)):
                 number = 0x80 + index
-                yield Candidate(f"hard disk {index + 1}", lambda n=number: self._sector(n))
+                yield Candidate(f"hard disk {index + 1}", partial(self._sector, number))
         elif letter == "d":
             for index in range(len(drives.cds)):
-                yield Candidate(f"CD-ROM {index + 1}", lambda i=index: self._cd(i))
+                yield Candidate(f"CD-ROM {index + 1}", partial(self._cd, index))
 
-    # -- the calls ------------------------------------------------------------------------------------
+    # -- the calls
 
     def first(self, call: Call) -> None:
         """INT 19h: from the beginning."""
@@ -154,7 +155,7 @@ class Boot:
         self._is_in_menu = False
         return True
 
-    # -- loading --------------------------------------------------------------------------------------
+    # -- loading
 
     def _sector(self, number: int) -> Jump:
         """A boot sector at 0:7C00."""

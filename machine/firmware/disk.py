@@ -177,7 +177,7 @@ class DiskServices:
 
         drive.changed = changed
 
-    # -- drives ---------------------------------------------------------------------------------------
+    # -- drives
 
     def unit(self, number: int) -> Unit | None:
         """The drive of a number."""
@@ -210,7 +210,7 @@ class DiskServices:
             extra and self.emulated is not None and self.emulated.number < CD_FIRST
         )
 
-    # -- the call ---------------------------------------------------------------------------------------
+    # -- the call
 
     def call(self, call: Call) -> None:
         unit = self.unit(call.dl)
@@ -266,7 +266,7 @@ class DiskServices:
     def _ready(self, call: Call, unit: Unit) -> int:
         return OK if unit.drive.sectors else NO_MEDIUM
 
-    # -- by cylinder, head and sector -------------------------------------------------------------------
+    # -- by cylinder, head and sector
 
     def _place(self, call: Call, unit: Unit) -> int | None:
         cylinder = call.ch | (call.cl & 0xC0) << 2
@@ -333,7 +333,7 @@ class DiskServices:
         if unit.number >= CD_FIRST:
             return BAD_COMMAND
         shape = unit.geometry
-        last = min(shape.cylinders, 1024) - (1 if unit.is_floppy else 1)
+        last = min(shape.cylinders, 1024) - 1
         call.cx = (last & 0xFF) << 8 | last >> 2 & 0xC0 | shape.sectors & 0x3F
         call.dh = shape.heads - 1
         if unit.is_floppy:
@@ -372,7 +372,7 @@ class DiskServices:
         call.es, call.di = table >> 16, table & 0xFFFF
         return OK
 
-    # -- by block number: EDD ---------------------------------------------------------------------------
+    # -- by block number: EDD
 
     def _installed(self, call: Call, unit: Unit) -> int:
         if call.bx != 0x55AA or unit.is_floppy:
@@ -469,7 +469,7 @@ class DiskServices:
         self._guest.write(at, result)
         return OK
 
-    # -- El Torito --------------------------------------------------------------------------------------
+    # -- El Torito
 
     def _emulation_status(self, call: Call, unit: Unit) -> int:
         """AH=4Bh: AL=0 ends the emulation, AL=1 only tells."""

@@ -14,7 +14,7 @@ FIRST_COMPUTED, FIRST_LINE, FIRST_BLOCK = 0xB0, 0xB3, 0xDB
 # fmt: off
 # Of each character from B3h to DAh how many lines go to the left, right, up and down.
 ARMS = (
-    "0011 1011 2011 1022 1002 2001 2022 0022 2002 2020 1020 2010 1001"       # B3h: ┤╡╢╖╕╣║╗╝╜╛┐ after │
+    "0011 1011 2011 1022 1002 2001 2022 0022 2002 2020 1020 2010 1001"       # B3h
     " 0110 1110 1101 0111 1100 1111 0211 0122 0220 0202 2220 2202 0222 2200 2222 2210"      # C0h
     " 1120 2201 1102 0120 0210 0201 0102 1122 2211 1010 0101"                               # D0h
 ).split()

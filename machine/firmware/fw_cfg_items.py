@@ -1,4 +1,4 @@
-"""What another BIOS (`-bios`) finds in fw_cfg: memory, processors, ACPI and SMBIOS tables, a kernel.
+"""What another BIOS (`-bios`) finds in fw_cfg: memory, ACPI and SMBIOS tables, a kernel.
 
 Source: QEMU, docs/specs/fw_cfg.rst, and the names that SeaBIOS documents in
 docs/Runtime_config.md. The order of drives is in CMOS (`machine.cmos`).

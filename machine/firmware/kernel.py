@@ -16,7 +16,7 @@ LARGEST = 1 << 31
 
 
 def read_kernel(path: str, *, initrd: str = "", append: str = "", below_4g: int) -> Kernel:
-    """Read a kernel and what goes with it; `below_4g` bytes of RAM are there. Raises MachineError."""
+    """Read a kernel and what goes with it, for `below_4g` bytes of RAM. Raises MachineError."""
     image = read_file("-kernel", path)
     if multiboot.find_header(image) is not None:
         modules = [

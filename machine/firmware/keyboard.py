@@ -22,8 +22,8 @@ NO_ACTION, CTRL_BREAK, PRINT_SCREEN, SYSTEM_REQUEST  = 0, 1, 2, 3
 
 # Keys by scan code (set 1): plain, with shift, with Ctrl, with Alt; a word is scan code and
 # character, None is no key. Letters follow Caps Lock.
-LETTERS = {code: letter for first, row in ((0x10, "qwertyuiop"), (0x1E, "asdfghjkl"), (0x2C, "zxcvbnm"))
-           for code, letter in enumerate(row, first)}
+ROWS = ((0x10, "qwertyuiop"), (0x1E, "asdfghjkl"), (0x2C, "zxcvbnm"))
+LETTERS = {code: letter for first, row in ROWS for code, letter in enumerate(row, first)}
 KEYS: dict[int, tuple[int | None, int | None, int | None, int | None]] = {
     0x01: (0x011B, 0x011B, 0x011B, 0x0100),
     0x02: (0x0231, 0x0221, None,   0x7800), 0x03: (0x0332, 0x0340, 0x0300, 0x7900),
@@ -54,7 +54,8 @@ PAD: dict[int, tuple[int, int, int]] = {
     0x4F: (0x4F00, 0x4F31, 0x7500), 0x50: (0x5000, 0x5032, 0x9100), 0x51: (0x5100, 0x5133, 0x7600),
     0x52: (0x5200, 0x5230, 0x9200), 0x53: (0x5300, 0x532E, 0x9300),
 }
-PAD_DIGITS = {0x47: 7, 0x48: 8, 0x49: 9, 0x4B: 4, 0x4C: 5, 0x4D: 6, 0x4F: 1, 0x50: 2, 0x51: 3, 0x52: 0}
+PAD_DIGITS = {0x47: 7, 0x48: 8, 0x49: 9, 0x4B: 4, 0x4C: 5, 0x4D: 6, 0x4F: 1, 0x50: 2, 0x51: 3,
+              0x52: 0}
 # Grey keys with Alt: scan codes of their own.
 GREY_ALT = {0x47: 0x97, 0x48: 0x98, 0x49: 0x99, 0x4B: 0x9B, 0x4D: 0x9D, 0x4F: 0x9F, 0x50: 0xA0,
             0x51: 0xA1, 0x52: 0xA2, 0x53: 0xA3}
@@ -295,7 +296,7 @@ def plain(key: int) -> int | None:
         return 0x1C00 | character if character in {0x0D, 0x0A} else 0x3500 | character
     if character == 0xE0 and scan:
         return scan << 8
-    if character == 0xF0 and scan or (scan > 0x84 and not character):
+    if (character == 0xF0 and scan) or (scan > 0x84 and not character):
         return None
     return key
 

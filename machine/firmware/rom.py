@@ -37,7 +37,7 @@ ENTRIES = {
 }
 OLD_IRET, PRINT_SCREEN_ENTRY = 0xFF53, 0xFF54
 
-# Interrupt vectors that are code; others below 20h do nothing, and 60h to 67h and from 78h on are 0.
+# Interrupt vectors that are code; others do nothing, or are 0: 60h to 67h and from 78h on.
 VECTORS = {
     0x08: "int08", 0x09: "int09", **dict.fromkeys((0x0A, 0x0B, 0x0C, 0x0D, 0x0F), "ignored_first"),
     0x0E: "int0e", 0x10: "int10", 0x11: "int11", 0x12: "int12", 0x13: "int13", 0x14: "int14",
@@ -52,7 +52,7 @@ NO_VECTORS = frozenset((*range(0x60, 0x68), *range(0x78, 0x100)))
 # formatting, filler, head settling in ms, motor start in eighths of a second.
 FLOPPY_PARAMETERS = bytes((0xAF, 0x02, 0x25, 0x02, 0x12, 0x1B, 0xFF, 0x6C, 0xF6, 0x0F, 0x08))
 
-# Length; model FCh (AT), submodel, revision; second PIC, clock, INT 15h AH=4Fh, EBDA; INT 16h AH=09h.
+# Length; model FCh (AT), submodel, revision; what there is: second PIC, clock, EBDA, INT 16h AH=9.
 CONFIGURATION_TABLE = struct.pack("<HBBBBBBBB", 8, 0xFC, 0x00, 0x01, 0x74, 0x40, 0, 0, 0)
 # fmt: on
 

@@ -55,7 +55,7 @@ class Screen:
         self._store = store
         self.fonts = fonts
 
-    # -- registers ----------------------------------------------------------------------------
+    # -- registers
 
     def out(self, port: int, value: int) -> None:
         self._ports.write(port, value, 1)
@@ -98,7 +98,7 @@ class Screen:
         self.out(DAC_READ_INDEX, first)
         return bytes(self._ports.read(DAC_DATA, 1) for _ in range(3 * count))
 
-    # -- modes --------------------------------------------------------------------------------
+    # -- modes
 
     @property
     def mode(self) -> Mode:
@@ -205,7 +205,7 @@ class Screen:
         """An interrupt vector that points to data in the ROM."""
         self.guest.put_dword(4 * vector, 0xF000_0000 | offset)
 
-    # -- fonts ----------------------------------------------------------------------------------
+    # -- fonts
 
     def load_font(self, height: int, glyphs: bytes, first: int = 0, block: int = 0) -> None:
         """Put characters into plane 2, 32 bytes each."""
@@ -213,7 +213,7 @@ class Screen:
             return
         self._open_plane_2()
         base = (block << 14 & 0xC000) + (block << 11 & 0x2000) + 32 * first
-        for start in range(0, len(glyphs) // height):
+        for start in range(len(glyphs) // height):
             at = 4 * (base + 32 * start) + 2
             glyph = glyphs[start * height : (start + 1) * height].ljust(32, b"\0")
             self._memory.bytes[at : at + 128 : 4] = glyph
@@ -250,7 +250,7 @@ class Screen:
         self.put(self.crtc, 7, overflow | last >> 7 & 2 | last >> 3 & 0x40)
         self.set_cursor_shape(0x0607)
 
-    # -- the cursor -------------------------------------------------------------------------------
+    # -- the cursor
 
     def cursor(self, page: int) -> tuple[int, int]:
         """Row and column."""
@@ -292,7 +292,7 @@ class Screen:
         self.put(self.crtc, 0x0D, first & 0xFF)
         self.set_cursor(page, *self.cursor(page))
 
-    # -- text ---------------------------------------------------------------------------------------
+    # -- text
 
     def cell(self, page: int, row: int, column: int) -> int:
         """The address of a cell of text."""
@@ -325,9 +325,9 @@ class Screen:
         if attribute is not None:
             cells = bytes((character, attribute)) * count
         else:
-            cells = bytearray(self.guest.read(at, 2 * count))
-            cells[::2] = bytes((character,)) * count
-        self.guest.write(at, bytes(cells[: max(0, self.mode.base + 0x8000 - at)]))
+            attributes = self.guest.read(at, 2 * count)[1::2]
+            cells = b"".join(bytes((character, kept)) for kept in attributes)
+        self.guest.write(at, cells[: max(0, self.mode.base + 0x8000 - at)])
 
     def scroll(
         self, lines: int, attribute: int, top: int, left: int, bottom: int, right: int, page: int
@@ -353,7 +353,7 @@ class Screen:
         for row, cells in enumerate(moved, top):
             guest.write(self.cell(page, row, left), cells)
 
-    # -- dots ---------------------------------------------------------------------------------------
+    # -- dots
 
     def _glyphs(self) -> bytes:
         """The characters of graphics modes, which INT 43h and 1Fh point to."""

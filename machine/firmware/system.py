@@ -1,7 +1,7 @@
 """INT 15h: memory sizes, moves beyond the first megabyte, A20, waiting, the mouse.
 
 Sources: IBM, "BIOS Interface Technical Reference", Interrupt 15H; ACPI specification 6.5, section
-15 (E820h). Not modelled: APM (AH=53h says it is not there), the joystick, task hooks of AH=90h, 91h.
+15 (E820h). Not modelled: APM (AH=53h says it is not there), the joystick, AH=90h and 91h.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class SystemServices:
             0x81: self._succeed,   0x82: self._succeed,  0x83: self._wait_event,
             0x85: self._succeed,   0x86: self._wait,     0x87: self._move,     0x88: self._extended,
             0x90: self._device_busy, 0x91: self._device_busy,
-            0xC0: self._table,     0xC1: self._ebda,     0xC2: pointer.call,   0xE8: self._big_memory,
+            0xC0: self._table,     0xC1: self._ebda,     0xC2: pointer.call,
+            0xE8: self._big_memory,
         }
         # fmt: on
 
@@ -88,7 +89,7 @@ class SystemServices:
                 return
         call.carry = False
 
-    # -- memory -----------------------------------------------------------------------------------
+    # -- memory
 
     def _ram_end(self, limit: int) -> int:
         """Where the memory that begins at 1 MB ends, at most at `limit`."""
@@ -138,10 +139,13 @@ class SystemServices:
         call.ah, call.carry, call.zero = 0, False, True
 
     def _base(self, descriptor: int) -> int:
+        low: int
+        middle: int
+        high: int
         low, middle, high = struct.unpack("<HBxxB", self._guest.read(descriptor + 2, 6))
         return low | middle << 16 | high << 24
 
-    # -- time -------------------------------------------------------------------------------------
+    # -- time
 
     def _wait(self, call: Call) -> None:
         """Wait CX:DX microseconds; interrupts come meanwhile."""
@@ -185,7 +189,7 @@ class SystemServices:
         guest.memory.write(self._event_flag, bytes((guest.byte(self._event_flag) | 0x80,)))
         guest.put_byte(bda.WAIT_ACTIVE, 0)
 
-    # -- tables -----------------------------------------------------------------------------------
+    # -- tables
 
     def _table(self, call: Call) -> None:
         call.es, call.bx = 0xF000, self._configuration

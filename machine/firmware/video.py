@@ -16,8 +16,6 @@ from machine.firmware.screen import DAC_MASK, SEQUENCER, Screen
 from machine.firmware.vbe import Vbe
 from machine.firmware.vga_modes import MODES, Kind
 
-BELL, BACKSPACE, LINE_FEED, RETURN = 7, 8, 10, 13
-
 
 class Video:
     """The services of INT 10h on a screen."""
@@ -45,7 +43,7 @@ class Video:
         if service is not None:
             service(call)
 
-    # -- modes and the cursor ---------------------------------------------------------------------
+    # -- modes and the cursor
 
     def _set_mode(self, call: Call) -> None:
         mode = call.al
@@ -73,7 +71,7 @@ class Video:
     def _set_page(self, call: Call) -> None:
         self.screen.show_page(call.al)
 
-    # -- text ---------------------------------------------------------------------------------------
+    # -- text
 
     def _scroll(self, call: Call) -> None:
         lines = call.al if call.ah == 6 else -call.al
@@ -99,13 +97,13 @@ class Video:
         screen = self.screen
         row, column = screen.cursor(page)
         match character:
-            case 7:  # BELL
+            case 7:  # bell
                 return
-            case 8:  # BACKSPACE
+            case 8:  # backspace
                 column = max(0, column - 1)
-            case 10:  # LINE_FEED
+            case 10:  # line feed
                 row += 1
-            case 13:  # RETURN
+            case 13:  # carriage return
                 column = 0
             case _:
                 screen.write(page, row, column, character, attribute, 1)
@@ -142,7 +140,7 @@ class Video:
         for character in text.replace("\n", "\r\n").encode("cp437", "replace"):
             self.type(page, character, None)
 
-    # -- dots ---------------------------------------------------------------------------------------
+    # -- dots
 
     def _set_dot(self, call: Call) -> None:
         self.screen.set_dot(call.bh & 7, call.cx, call.dx, call.al)
@@ -150,7 +148,7 @@ class Video:
     def _get_dot(self, call: Call) -> None:
         call.al = self.screen.dot(call.bh & 7, call.cx, call.dx)
 
-    # -- colours ------------------------------------------------------------------------------------
+    # -- colours
 
     def _set_cga_colors(self, call: Call) -> None:
         """Border and background (BH=0), or the palette of mode 4 (BH=1)."""
@@ -171,6 +169,12 @@ class Video:
                 screen.put_attribute(index, bright | 2 * index + (1 if chosen & 0x20 else 0))
 
     def _palette(self, call: Call) -> None:
+        if call.al < 0x10:
+            self._attributes(call)
+        else:
+            self._colors(call)
+
+    def _attributes(self, call: Call) -> None:
         screen = self.screen
         match call.al:
             case 0x00:
@@ -189,6 +193,10 @@ class Video:
             case 0x09:
                 values = bytes(screen.get_attribute(n if n < 16 else 0x11) for n in range(17))
                 screen.guest.write(call.es_pointer(call.dx), values)
+
+    def _colors(self, call: Call) -> None:
+        screen = self.screen
+        match call.al:
             case 0x10:
                 screen.put_colors(call.bl, bytes((call.dh, call.ch, call.cl)))
             case 0x12:
@@ -234,7 +242,7 @@ class Video:
             grey += bytes((min((77 * red + 151 * green + 28 * blue + 0x80) >> 8, 63),)) * 3
         self.screen.put_colors(first, bytes(grey))
 
-    # -- fonts --------------------------------------------------------------------------------------
+    # -- fonts
 
     def _font(self, call: Call) -> None:
         screen, service = self.screen, call.al
@@ -295,7 +303,7 @@ class Video:
         call.cx = guest.byte(bda.CHARACTER_HEIGHT)
         call.dl = guest.byte(bda.ROWS)
 
-    # -- what there is ------------------------------------------------------------------------------
+    # -- what there is
 
     def _select(self, call: Call) -> None:
         """Alternate select."""

@@ -204,7 +204,7 @@ class _Switch:
         selector = self.core.get("ask_a") & 0xFFFF
         self._refuse(wrong, selector & 0xFFFC, selector & TABLE_INDICATOR and is_return)
         found = self._entry(selector, wrong)
-        if found.type == TASK_GATE and not is_return:
+        if found.type == TASK_GATE and self.cause in (Cause.JUMP, Cause.CALL):
             found = self._entry(found.low >> 16, wrong)
         selector = found.selector
         self._refuse(wrong, found.code, selector & TABLE_INDICATOR)
@@ -273,7 +273,7 @@ class _Switch:
         write_eflags(core.state, core.cpu, flags)
         core.cpu.pc = task["ip"]
         for number in range(8):
-            core.set_gpr(number, task[f"r{number}"] | (0xFFFF_0000 if shape.size == 2 else 0), 4)
+            core.set_gpr(number, task[f"r{number}"], 4)
         pushes_code, core_error = core.get("ask_c") & 1, core.get("int_error")
         core.set("int_kind", 0)
         if flags & IF and core.get("intr_wanted"):

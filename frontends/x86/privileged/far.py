@@ -249,7 +249,8 @@ def retf(c: SystemX86, count: Value | None = None) -> None:
     offset = frame.load(SIZES[size], 0).zext(c.word)
     code = return_to(fetch_code(c, frame.load(SIZES[size], size).trunc(I16)))
     with c.when(code.level.ne(c.cpl)):
-        outer_return(c, code, offset, stack.above(released + 4 * size), size, released)
+        outer = stack.above(released + 4 * size)
+        outer_return(c, code, offset, outer, released + 2 * size, size, released)
         c.jump_far(offset)
     code.check_target(offset)
     frame.put_pointer(stack.pointer + 2 * size + released)

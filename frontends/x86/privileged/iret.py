@@ -49,7 +49,7 @@ def iret(c: SystemX86) -> None:
     mask = _mask(c, size)
     with c.when(code.level.ne(c.cpl)):
         outer = stack.above(5 * size)
-        outer_return(c, code, target, outer, size, c.const(c.word, 0))
+        outer_return(c, code, target, outer, c.const(c.word, 3 * size), size, 0)
         load_flags(c, word, mask)
         c.jump_far(target)
     code.check_target(target)

@@ -17,16 +17,15 @@ from frontends.x86.system_state import (
     UNUSABLE,
 )
 from tcg.frontend import GuestException
-from tcg.ir import Value
+from tcg.ir import Operand, Value
 from tcg.types import I8, I16, I32
 
 
 def outer_return(
-    c: SystemX86, code: Code, target: Value, frame: Frame, size: int, released: Value
+    c: SystemX86, code: Code, target: Value, frame: Frame, at: Value, size: int, released: Operand
 ) -> None:
-    """Load CS and SS:rSP from a frame that ends with rSP and SS, and forget inner segments."""
+    """Load CS and SS:rSP, which are at `at` in a frame, and forget inner segments."""
     type_ = SIZES[size]
-    at = released + 2 * size
     pointer = frame.load(type_, at).zext(c.word)
     selector = frame.load(type_, at + size).trunc(I16)
     stack = prepare_outer_stack(c, selector, code)

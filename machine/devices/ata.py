@@ -265,7 +265,7 @@ class Disk(Unit):
     # Other commands
 
     def nop(self) -> None:
-        """NOP always ends with ABRT (section 8.26)."""
+        """NOP always ends with ABRT (section 8.26), as does what other devices know."""
         self.busy(OTHER_DELAY, self.abort)
 
     def identify(self) -> None:
@@ -405,6 +405,7 @@ class Disk(Unit):
 COMMANDS: dict[int, Callable[[Disk], None]] = {
     0x00: Disk.nop,
     0x10: Disk.recalibrate,
+    0x08: Disk.nop,  # DEVICE RESET, PACKET and IDENTIFY PACKET DEVICE are not a disk's
     0x27: Disk.read_native_max_ext,
     0x40: Disk.verify,
     0x41: Disk.verify,
@@ -417,6 +418,8 @@ COMMANDS: dict[int, Callable[[Disk], None]] = {
     0x97: Disk.idle,
     0x98: Disk.check_power,
     0x99: Disk.stand_by,
+    0xA0: Disk.nop,
+    0xA1: Disk.nop,
     0xB0: Disk.smart,
     0xC6: Disk.set_multiple,
     0xE0: Disk.stand_by,

@@ -470,11 +470,11 @@ class CdRom(Unit):
             raise PacketError(BAD_FIELD)
         allocation = struct.unpack_from(">H", packet, 7)[0]
         if not packet[4] & 0x10:
-            self._reply(struct.pack(">HBB", 2, 0x80, 0x10), allocation)
+            self._reply(struct.pack(">HBB", 0, 0x80, 0x10), allocation)
             return
         present = (1 if self.drive.is_open else 0) | (2 if self.has_medium else 0)
         event, self._event = self._event, 0
-        self._reply(struct.pack(">HBBBBxx", 6, 0x04, 0x10, event, present), allocation)
+        self._reply(struct.pack(">HBBBBxx", 4, 0x04, 0x10, event, present), allocation)
 
     def get_configuration(self, packet: bytes) -> None:
         """GET CONFIGURATION (section 6.1.3): profiles and the features of all drives."""

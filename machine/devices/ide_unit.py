@@ -25,6 +25,7 @@ BSY, DRDY, DF, DSC, DRQ, ERR             = 0x80, 0x40, 0x20, 0x10, 0x08, 0x01
 UNC, MC, IDNF, MCR, ABRT                 = 0x40, 0x20, 0x10, 0x08, 0x04
 
 USES_LBA = 0x40  # in the device register
+OBSOLETE = 0xA0  # bits of the device register that are always set
 PASSED   = 0x01  # the diagnostic code
 # fmt: on
 
@@ -82,7 +83,7 @@ class Unit:
         self.error = PASSED
         self.now[COUNT] = 1
         self.now[LBA_LOW], self.now[LBA_MID], self.now[LBA_HIGH] = self.signature
-        self.now[DEVICE] = 0
+        self.now[DEVICE] = OBSOLETE
         self.status = self.idle_status
 
     @property
@@ -125,7 +126,7 @@ class Unit:
         if self.status & (BSY | DRQ):
             return
         self.before[register] = self.now[register]
-        self.now[register] = value
+        self.now[register] = value | OBSOLETE if register == DEVICE else value
 
     def command(self, code: int) -> None:
         """Execute a command; subclasses do."""

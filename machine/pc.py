@@ -271,6 +271,7 @@ def _add_firmware(
     """A BIOS, embedded or from a file; answers what is to be done about it at each reset."""
     if settings.bios:
         _add_bios_file(settings, memory, first)
+        _tell_bios(settings, board, memory, processor)
         return lambda: None
     from machine.firmware import bios, disk
 
@@ -322,7 +323,7 @@ def _kernel(settings: Settings, memory: PhysicalMemory) -> Kernel | None:
     from machine.firmware.kernel import read_kernel
 
     return read_kernel(
-        settings.kernel, initrd=settings.initrd, append=settings.append, memory=memory.below_4g
+        settings.kernel, initrd=settings.initrd, append=settings.append, below_4g=memory.below_4g
     )
 
 
@@ -334,6 +335,26 @@ def _add_bios_file(settings: Settings, memory: PhysicalMemory, first: FirstMegab
     rom = memory.add_rom((1 << 32) - len(data), data)
     low = min(len(data), LOW_BIOS)
     first.add_rom((1 << 20) - low, rom, len(data) - low)
+
+
+def _tell_bios(
+    settings: Settings, board: Board, memory: PhysicalMemory, processor: Processor
+) -> None:
+    """What a BIOS from a file looks for in fw_cfg."""
+    from machine.firmware.fw_cfg_items import Items, KernelTrap, fill_fw_cfg
+
+    kernel = _kernel(settings, memory)
+    items = Items(
+        below_4g=memory.below_4g,
+        above_4g=memory.above_4g,
+        menu=settings.boot.menu,
+        has_hpet=settings.hpet,
+        serial_console=settings.vga == "none",
+        has_kernel=kernel is not None,
+    )
+    fill_fw_cfg(board.fw_cfg, items)
+    if kernel is not None:
+        KernelTrap(memory, processor.registers, kernel).attach(board.ports)
 
 
 def _display(settings: Settings, pc: Pc, board: Board, vga: Vga | None) -> Display | None:

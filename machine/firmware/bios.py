@@ -89,7 +89,8 @@ class Bios:
         board, memory, options = parts.board, parts.memory, parts.options
         self._board = board
         self._registers = parts.registers
-        self.guest = guest = Guest(memory, parts.translate)
+        self._translate = parts.translate
+        self.guest = guest = Guest(memory)
         labels = rom.code().labels
         video_memory = parts.display.memory if parts.display else None
         screen = Screen(board.ports, guest, video_memory, memory.store, rom.FONTS)
@@ -107,7 +108,7 @@ class Bios:
             self.disks,
             parts.drives,
             self.video.write_text,
-            options.order,
+            lambda: options.order,
             options.kernel,
             options.menu,
         )
@@ -140,6 +141,8 @@ class Bios:
     def write(self, offset: int, value: int, size: int = 1) -> None:
         """The ROM asks for a service."""
         call = Call(self._registers)
+        is_paged = self._translate is not None and self._registers["cr0"] >> 31 & 1
+        self.guest.translate = self._translate if is_paged else None
         flags = self._registers["eflags"]
         if flags & OVERFLOW:
             self._registers["eflags"] = flags & ~OVERFLOW

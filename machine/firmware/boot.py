@@ -58,7 +58,7 @@ class Boot:
         disks: DiskServices,
         drives: Drives,
         say: Callable[[str], None],
-        order: str,
+        order: Callable[[], str],
         kernel: Kernel | None = None,
         menu: bool = False,
     ) -> None:
@@ -80,7 +80,7 @@ class Boot:
         if self._kernel is not None:
             kernel = self._kernel
             yield Candidate(kernel.title, lambda: kernel.load(self._guest))
-        for letter in self._order:
+        for letter in self._order():
             yield from self._of_letter(letter)
 
     def _of_letter(self, letter: str) -> Iterator[Candidate]:

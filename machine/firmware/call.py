@@ -97,22 +97,22 @@ class Guest:
 
     def __init__(self, memory: Memory, translate: Callable[[int], int] | None = None) -> None:
         self.memory = memory
-        self._translate = translate
+        self.translate = translate
 
     def read(self, linear: int, length: int) -> bytes:
-        if self._translate is None:
+        if self.translate is None:
             return self.memory.read(linear, length)
         return b"".join(
-            self.memory.read(self._translate(at), size) for at, size in by_page(linear, length)
+            self.memory.read(self.translate(at), size) for at, size in by_page(linear, length)
         )
 
     def write(self, linear: int, data: bytes) -> None:
-        if self._translate is None:
+        if self.translate is None:
             self.memory.write(linear, data)
             return
         done = 0
         for at, size in by_page(linear, len(data)):
-            self.memory.write(self._translate(at), data[done : done + size])
+            self.memory.write(self.translate(at), data[done : done + size])
             done += size
 
     def byte(self, linear: int) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from machine.display.blocks import UPPER_HALF, blocks, fit
 from machine.display.colors import Colors, to_16
 from machine.display.overlay import HELP, OverlayLines
-from machine.display.terminal_keys import chord_of_key
+from machine.display.terminal_keys import chord_of_key, chord_of_sequence, is_complete
 from machine.errors import MachineError
 from machine.keys import Chord
 
@@ -102,6 +102,8 @@ class TermDisplay:
         need_terminal()
         locale.setlocale(locale.LC_ALL, "")
         self._is_unicode = locale.nl_langinfo(locale.CODESET).upper().replace("-", "") == "UTF8"
+        for name in ("LINES", "COLUMNS"):  # these would count for more than the terminal's size
+            os.environ.pop(name, None)
         curses.set_escdelay(25)
         try:
             self._window = curses.initscr()
@@ -114,8 +116,6 @@ class TermDisplay:
         finally:
             with suppress(curses.error):
                 curses.curs_set(1)
-            curses.nonl()
-            curses.noraw()
             curses.endwin()
             sys.stdout.flush()
 
@@ -198,16 +198,27 @@ class TermDisplay:
             self.monitor.receive(typed.encode())
 
     def _to_guest(self, key: str | int) -> None:
-        """Escape with a key right behind it is that key with Alt."""
-        with_alt = False
-        if key == ESCAPE and (second := self._get_key(0)) is not None:
-            key, with_alt = second, True
-        chord = chord_of_key(key, with_alt=with_alt)
+        """Escape with a key right behind it is that key with Alt, or a sequence."""
+        chord = self._after_escape() if key == ESCAPE else chord_of_key(key)
         if chord is None:
             curses.beep()
             return
         added, self._adds = self._adds, ()
         self._queue((*added, *(name for name in chord if name not in added)))
+
+    def _after_escape(self) -> Chord | None:
+        key = self._get_key(0)
+        if key is None:
+            return ("esc",)
+        if isinstance(key, int):
+            return chord_of_key(key, with_alt=True)
+        sequence = key
+        while key is not None and sequence[0] in "[O" and not is_complete(sequence):
+            key = self._get_key(0)
+            sequence += "" if key is None else str(key)
+        if len(sequence) > 1:
+            return chord_of_sequence(sequence)
+        return chord_of_key(sequence, with_alt=True)
 
     def _queue(self, chord: Chord) -> None:
         if len(self._keys) < MOST_KEYS:

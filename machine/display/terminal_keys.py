@@ -8,6 +8,7 @@ function keys as numbered variants of terminfo's (`kUP5`, see user_caps(5), and 
 from __future__ import annotations
 
 import curses
+import re
 from functools import cache
 
 from machine.keys import Chord, chord_of
@@ -31,7 +32,18 @@ VARIANTS = {
     "kUP": "up", "kDN": "down", "kLFT": "left", "kRIT": "right", "kHOM": "home", "kEND": "end",
     "kPRV": "pgup", "kNXT": "pgdn", "kIC": "insert", "kDC": "delete",
 }
+FINAL = {
+    "A": "up", "B": "down", "C": "right", "D": "left", "F": "end", "H": "home", "E": "kp_5",
+    "P": "f1", "Q": "f2", "R": "f3", "S": "f4",
+}
+NUMBERED = {
+    1: "home", 2: "insert", 3: "delete", 4: "end", 5: "pgup", 6: "pgdn", 7: "home", 8: "end",
+    11: "f1", 12: "f2", 13: "f3", 14: "f4", 15: "f5", 17: "f6", 18: "f7", 19: "f8", 20: "f9",
+    21: "f10", 23: "f11", 24: "f12",
+}
 # fmt: on
+
+SEQUENCE = re.compile(r"(?:O|\[)(?:(\d{1,2})(?:;([2-8]))?)?([A-Z~])")
 
 FUNCTION_KEYS = 12
 GROUPS: tuple[Chord, ...] = ((), ("shift",), ("ctrl",), ("ctrl", "shift"), ("alt",))
@@ -69,6 +81,28 @@ def _variant(name: str) -> Chord | None:
     """
     if name[:-1] not in VARIANTS or not "1" <= name[-1] <= "8":
         return None
-    bits = int(name[-1]) - 1
-    held = [key for key, bit in (("ctrl", 4), ("alt", 2), ("shift", 1)) if bits & bit]
-    return (*held, VARIANTS[name[:-1]])
+    return (*_held(int(name[-1])), VARIANTS[name[:-1]])
+
+
+def _held(number: int) -> Chord:
+    bits = number - 1
+    return tuple(key for key, bit in (("ctrl", 4), ("alt", 2), ("shift", 1)) if bits & bit)
+
+
+def chord_of_sequence(text: str) -> Chord | None:
+    """What came behind Escape, if curses did not know it: xterm's control sequences.
+
+    >>> chord_of_sequence("[1;5D")
+    ('ctrl', 'left')
+    """
+    found = SEQUENCE.fullmatch(text)
+    if found is None:
+        return None
+    number, held, final = found.groups()
+    name = NUMBERED.get(int(number or 0)) if final == "~" else FINAL.get(final)
+    return (*_held(int(held or 1)), name) if name else None
+
+
+def is_complete(sequence: str) -> bool:
+    """Whether it has its final character, or is too long to be one."""
+    return len(sequence) > 8 or (len(sequence) > 1 and sequence[-1] not in "0123456789;")

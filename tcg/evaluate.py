@@ -194,7 +194,7 @@ class Source:
     def _enter(self) -> None:
         self.line("m8 = state.m8; m16 = state.m16; m32 = state.m32; m64 = state.m64")
         self.line("read = memory.read; write = memory.write")
-        self.line("pc = 0")
+        self.line("pc = raised80 = 0; raised = 0, 0")
         if self.uses_fp:
             self.line(f"fp = Environment(m32[{_MXCSR}])")
         if self.uses_f80:
@@ -206,6 +206,10 @@ class Source:
         self.line("except Misaligned:")
         self.line("    return Left(EXCEPTION, pc, ALIGNMENT)")
         self.line("except GuestFault as fault:")
+        if self.uses_fp:
+            self.line("    fp.flags, fp.denormal = raised")
+        if self.uses_f80:
+            self.line("    fx.flags = raised80")
         self.line("    return Left(FAULT, pc, fault.address, fault.is_write, fault.is_bus)")
         if self.uses_fp or self.uses_f80:
             self.line("finally:")
@@ -452,7 +456,12 @@ class Source:
     # -- ways on and out -------------------------------------------------------------------
 
     def _insn(self, inst: Value) -> str:
-        return f"pc = {inst.imm[0]:#x}"
+        text = f"pc = {inst.imm[0]:#x}"
+        if self.uses_fp:
+            text += "; raised = fp.flags, fp.denormal"
+        if self.uses_f80:
+            text += "; raised80 = fx.flags"
+        return text
 
     def _poll(self, inst: Value) -> str:
         return f"if m32[{_EVENT}]: return Left(EVENT, {inst.imm[0]:#x})"

@@ -278,4 +278,6 @@ def vcvtph2ps(c: X86, src: Value) -> Value:
 @insn("vcvtps2ph")
 def vcvtps2ph(c: X86, src: Value, _: Value) -> Value:
     """dst <- half-precision floats of singles; to a register, zeros above"""
+    if not c.rm >= 0:
+        c.touch(c.linear(), *[I64] * (src.type.bits // 128))
     return vector_op(c, "cvtps2ph", src, imm=immediate(c) & 7)

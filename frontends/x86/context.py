@@ -250,6 +250,15 @@ class X86(VectorBuilder, MmxRegisters):
         """Write memory at a linear address."""
         self.store(access(value.type), address, value)
 
+    def touch(self, address: Value, *types: Type) -> None:
+        """Write back what is there, so that a store that cannot be made faults before all else.
+
+        Where nobody looks at what a fault leaves behind, LLVM sees that nothing happens.
+        """
+        for type_ in types:
+            self.store_le(address, self.load_le(type_, address))
+            address = address + type_.bytes
+
     def load_system(self, type_: Type, linear: Value) -> Value:
         """Read memory as the system does, whatever CPL is: descriptors, task state segments."""
         return self.load(access(type_, SYSTEM), linear)

@@ -58,6 +58,7 @@ def fbld(c: X86, source: Value) -> None:
 @insn
 def fbstp(c: X86, target: Value) -> None:
     """target <- ST(0) as a packed decimal number; pop"""
+    c.touch(target, I64, I16)
     fpu.begin(c)
     (value,) = fpu.take(c, 0)
     sign = fpu.codes_of(c, fpu.function(c, "class", value))["c1"]

@@ -8,7 +8,7 @@ from frontends.x86.context import X86, Field
 from frontends.x86.x87_arithmetic import extended, load, memory_type
 from tcg import ops
 from tcg.ir import Value
-from tcg.types import F80
+from tcg.types import F32, F64, F80, I16, I32, I64, Type
 
 
 @insn("fld", "fild")
@@ -64,23 +64,48 @@ def fldpi(c: X86) -> None:
 
 def store(c: X86, target: Value | Field, pops: int, how: ops.Op = ops.FTOINT) -> None:
     """Target <- ST(0), converted by `how` if it is an integer in memory."""
-    fpu.begin(c)
-    (value,) = fpu.take(c, 0)
-    if not isinstance(target, Value):
+    if isinstance(target, Value):
+        store_in_memory(c, target, pops, how)
+    else:
+        fpu.begin(c)
+        (value,) = fpu.take(c, 0)
         with fpu.commit(c):
             fpu.set_codes(c, c1=0)
             fpu.write(c, target, value)
             fpu.pop(c, pops)
-        return
+
+
+def store_in_memory(c: X86, target: Value, pops: int, how: ops.Op) -> None:
+    """The same to memory.
+
+    No flag may be set by what faults.  Of a conversion that is stored at once the host sees to that;
+    the others, which begin with a look at flags, first touch the target.
+    """
     type_ = memory_type(c)
-    if not type_.is_float:
-        value = c.emit(how, type_, (value,))
-    elif type_ is not F80:
-        value = value.ftrunc(type_)
+    looks = fpu.traps(c)
+    with c.when(looks | ~fpu.is_full(c, fpu.number(c, 0)), likely=False):
+        c.touch(target, *PARTS[type_])
+    fpu.begin(c)
+    (value,) = fpu.take(c, 0)
+    with c.when(looks, likely=False):
+        converted(c, value, type_, how)
     with fpu.commit(c, fpu.BEFORE_STORE):
-        c.store_le(target, value)
+        c.store_le(target, converted(c, value, type_, how))
         fpu.set_codes(c, c1=0)
         fpu.pop(c, pops)
+
+
+def converted(c: X86, value: Value, type_: Type, how: ops.Op) -> Value:
+    """A register's value as a type in memory; sets flags."""
+    if not type_.is_float:
+        return c.emit(how, type_, (value,))
+    return value if type_ is F80 else value.ftrunc(type_)
+
+
+PARTS: dict[Type, tuple[Type, ...]] = {
+    I16: (I16,), I32: (I32,), I64: (I64,), F32: (I32,), F64: (I64,), F80: (I64, I16),
+}  # fmt: skip
+"""Integers that are together as long as a type in memory."""
 
 
 @insn("fst", "fist")

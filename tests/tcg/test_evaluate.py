@@ -130,8 +130,17 @@ def test_the_fp_environment_is_the_header_s() -> None:
 
 
 def test_flags_survive_a_fault() -> None:
+    """Those of instructions before the one that faults, which has not happened."""
     state = new_state()
-    run("%0 = fdiv.f64 0x3ff0000000000000, 0\n%1 = load.i32.be 0x400:i32\nput f0, %0", state)
+    run(
+        """; 100  division
+        %0 = fdiv.f64 0x3ff0000000000000, 0
+        ; 104  load
+        %1 = fdiv.f64 0, 0
+        %2 = load.i32.be 0x400:i32
+        put f0, %0""",
+        state,
+    )
     assert state.get(HEADER["mxcsr"]) == 0x1F80 | 4
 
 

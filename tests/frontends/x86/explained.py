@@ -18,6 +18,7 @@ from tests.frontends.x86.trial import Trial, family_of
 PROTECTION, PAGE_FAULT, SIMD = 13, 14, 19
 NEAR = 3 << 11
 """Two units of 2**-12 each, in units of the last place of a single below 2."""
+FUNCTIONS = ("fsin", "fcos", "fsincos", "fptan", "fpatan", "fyl2x", "fyl2xp1", "f2xm1")
 LONG = ("t", "dq", "qq", "x", "ps", "pd", "")
 """Sizes of operands beyond 8 bytes."""
 
@@ -107,6 +108,18 @@ def blended_load(d: Difference) -> bool:
     return "blendv" in d.trial.row.name and faulted and not d.ours["ended"]
 
 
+def last_bit(d: Difference) -> bool:
+    """Sines and logarithms: the evaluator's are rounded once, the host's are off by a bit or so."""
+    if d.trial.row.function not in FUNCTIONS or not all(n.startswith("st") for n in d.names):
+        return False
+    return all(abs(_place(d.ours[name]) - _place(d.theirs[name])) <= 1 for name in d.names)
+
+
+def _place(number: int) -> int:
+    """The place of an x87 number among all of its sign: the leading bit of the fraction goes."""
+    return number >> 64 << 63 | number & (1 << 63) - 1
+
+
 def segment_base(d: Difference) -> bool:
     """A base that is no canonical address: the processor refuses it, we cut addresses."""
     return d.trial.row.function in ("wrfsbase", "wrgsbase") and d.theirs["exit"] == PROTECTION
@@ -117,11 +130,6 @@ def empty_register(d: Difference) -> bool:
     top = d.theirs["fsw"] >> 11 & 7
     empty = {f"st{i}" for i in range(8) if not d.theirs["ftw"] >> (top + i & 7) & 1}
     return family_of(d.trial.row) == "x87" and d.names <= empty
-
-
-def fpu_store(d: Difference) -> bool:
-    """MISSING: a store of the FPU that faults leaves FSW alone; ours has set its flags."""
-    return family_of(d.trial.row) == "x87" and d.both_fault and d.names <= {"fsw", "address"}
 
 
 def fpu_denormal(d: Difference) -> bool:
@@ -144,8 +152,8 @@ EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     masked_store,
     simd_exception,
     segment_base,
+    last_bit,
     empty_register,
-    fpu_store,
     fpu_denormal,
     fpu_unmasked,
     faulting_gather,

@@ -78,8 +78,8 @@ def store(c: X86, target: Value | Field, pops: int, how: ops.Op = ops.FTOINT) ->
 def store_in_memory(c: X86, target: Value, pops: int, how: ops.Op) -> None:
     """The same to memory.
 
-    No flag may be set by what faults.  Of a conversion that is stored at once the host sees to that;
-    the others, which begin with a look at flags, first touch the target.
+    No flag may be set by what faults.  Of a conversion that is stored at once the host sees to
+    that; the others, which begin with a look at flags, first touch the target.
     """
     type_ = memory_type(c)
     looks = fpu.traps(c)

@@ -19,7 +19,7 @@ from tcg.frontend import SYSTEM_CALL, GuestException
 from tcg.log import Log
 from tests.frontends.x86 import case
 from tests.frontends.x86.batch import Batch, address
-from tests.frontends.x86.case import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+from tests.frontends.x86.case import SIGFPE, SIGILL, SIGSEGV, SIGTRAP
 from tests.frontends.x86.host import (
     FS_BASE_16,
     FS_BASE_32,

@@ -362,12 +362,13 @@ class SystemCode:
 
     # -- writes ------------------------------------------------------------------------------------
 
-    def store(self, space: Space, pc: int, record: int, physical: int) -> int:
-        """A store at `pc` is about to change code: give the record to go on with, which does it."""
+    def store(self, space: Space, pc: int, start: int, end: int) -> int:
+        """An instruction at `pc` is about to write to code at physical [start, end).
+
+        Gives the record to go on with, which does it.
+        """
         self.statistics["code_writes"] += 1
-        start = physical // CHUNK * CHUNK
-        page_end = (physical // PAGE + 1) * PAGE
-        self.invalidate(start, min(start + 2 * CHUNK, page_end))
+        self.invalidate(start, end)
         alone = self.translator(space).translate_alone(pc)
         self.table.bodies.add(alone.body, alone)
         return alone.body

@@ -249,9 +249,10 @@ class SystemEngine:
         return self._entry(cpu)
 
     def _store(self, cpu: Cpu) -> int:
-        cpu.pc, record = self._access(cpu)
+        cpu.pc, _ = self._access(cpu)
+        start = cpu.header("fault_address")
         with self.world.lock:
-            return self.code.store(self._here(cpu), cpu.pc, record, cpu.header("fault_address"))
+            return self.code.store(self._here(cpu), cpu.pc, start, start + cpu.header("fault_code"))
 
     def _recheck(self, cpu: Cpu) -> int:
         record = cpu.header("exit_rec")

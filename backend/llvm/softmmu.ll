@@ -195,6 +195,8 @@ no:
   ret ptr null
 }
 
+; A write to code leaves its physical address in fault_address and its bytes in fault_code.
+
 ; Whether code was translated from what a write of `size` bytes, within a page, would touch.
 define internal i1 @mmu_hits_code(ptr %env, i64 %physical, i64 %size) nounwind {
   %map.at = getelementptr i8, ptr %env, i64 {{code_map}}
@@ -430,6 +432,9 @@ look:
 code:
   %where.at = getelementptr i8, ptr %env, i64 {{fault_address}}
   store i64 %physical, ptr %where.at
+  %size.at = getelementptr i8, ptr %env, i64 {{fault_code}}
+  %size.32 = trunc i64 %size to i32
+  store i32 %size.32, ptr %size.at
   ret i32 {{Mmu.CODE}}
 fine:
   ret i32 0
@@ -473,6 +478,9 @@ touch:
 code:
   %where.at = getelementptr i8, ptr %env, i64 {{fault_address}}
   store i64 %physical, ptr %where.at
+  %size.at = getelementptr i8, ptr %env, i64 {{fault_code}}
+  %size.32 = trunc i64 %size to i32
+  store i32 %size.32, ptr %size.at
   ret ptr null
 done:
   ret ptr %host
@@ -534,7 +542,7 @@ no:
   ret i32 %status
 }
 
-; ---- without paging: for the page walk ---------------------------------------------------------------
+; ---- without paging: for the page walk and ports ---------------------------------------------------------------
 
 define preserve_mostcc i64 @mmu_physical_load(ptr %env, i64 %physical, i64 %size) noinline nounwind {
   %entry = call i64 @mmu_entry(ptr %env, i64 %physical)
@@ -565,13 +573,21 @@ define preserve_mostcc void @mmu_physical_store(ptr %env, i64 %physical, i64 %va
   %entry = call i64 @mmu_entry(ptr %env, i64 %physical)
   %writable = and i64 %entry, 2
   %is_plain = icmp ne i64 %writable, 0
-  br i1 %is_plain, label %plain, label %done
+  br i1 %is_plain, label %plain, label %other
 plain:
   %page = and i64 %entry, -4096
   %offset = and i64 %physical, 4095
   %there = or i64 %page, %offset
   %host = inttoptr i64 %there to ptr
   call void @mmu_put(ptr %host, i64 %value, i64 %size)
+  ret void
+other:
+  %is_device = icmp eq i64 %entry, 0
+  br i1 %is_device, label %device, label %done
+device:
+  %write = load ptr, ptr @mmu_on_write
+  %size.here = trunc i64 %size to i32
+  call void %write(i64 %physical, i64 %value, i32 %size.here)
   ret void
 done:
   ret void

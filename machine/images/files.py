@@ -25,10 +25,9 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS}
 
 
 class HostFile:
-    """An open regular file or block device."""
+    """An open regular file or block device; not locked yet."""
 
-    def __init__(self, path: str, *, writable: bool, share: bool = False) -> None:
-        """Open it; `share` leaves the locks alone, as for the temporary file of an overlay."""
+    def __init__(self, path: str, *, writable: bool) -> None:
         self.path = path
         self.writable = writable
         try:
@@ -43,11 +42,21 @@ class HostFile:
                 raise ImageError(f"{shown(path)}: is neither a file nor a block device")
             self.identity = (kind.st_dev, kind.st_ino)
             self.is_file = S_ISREG(kind.st_mode)
-            if not share:
-                self._lock()
         except BaseException:
             os.close(self.fd)
             raise
+
+    def lock(self) -> None:
+        """Keep others off. Raises ImageError if somebody has it already."""
+        does = [CONSISTENT_READ, *((WRITE, RESIZE) if self.writable else ())]
+        forbids = [WRITE, RESIZE]
+        for at in (*(DOES + bit for bit in does), *(FORBIDS + bit for bit in forbids)):
+            self._lock_call(fcntl.F_OFD_SETLK, fcntl.F_RDLCK, at)
+        for at in (*(FORBIDS + bit for bit in does), *(DOES + bit for bit in forbids)):
+            if self._lock_call(fcntl.F_OFD_GETLK, fcntl.F_WRLCK, at) != fcntl.F_UNLCK:
+                raise ImageError(
+                    f"{shown(self.path)}: is in use by another process, or as another drive"
+                )
 
     def size(self) -> int:
         try:
@@ -95,17 +104,6 @@ class HostFile:
     def failed(self, what: str, error: OSError | OverflowError) -> ImageError:
         reason = error.strerror if isinstance(error, OSError) else "the offset is too large"
         return ImageError(f"{shown(self.path)}: cannot be {what}: {reason}")
-
-    def _lock(self) -> None:
-        does = [CONSISTENT_READ, *((WRITE, RESIZE) if self.writable else ())]
-        forbids = [WRITE, RESIZE]
-        for at in (*(DOES + bit for bit in does), *(FORBIDS + bit for bit in forbids)):
-            self._lock_call(fcntl.F_OFD_SETLK, fcntl.F_RDLCK, at)
-        for at in (*(FORBIDS + bit for bit in does), *(DOES + bit for bit in forbids)):
-            if self._lock_call(fcntl.F_OFD_GETLK, fcntl.F_WRLCK, at) != fcntl.F_UNLCK:
-                raise ImageError(
-                    f"{shown(self.path)}: is in use by another process, or as another drive"
-                )
 
     def _lock_call(self, command: int, kind: int, at: int) -> int:
         """What fcntl(2) answers for one byte."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LONGEST_CHAIN = 100
 """So many images may stand behind one another."""
+BEHIND = " (backing file of "
 
 
 def open_image(path: str, format: str | None = None, writable: bool = True) -> Image:  # noqa: A002
@@ -47,7 +48,7 @@ def overlay_of(base: Image) -> Image:
     os.close(handle)
     try:
         create_qcow2(path, base.size)
-        file = HostFile(path, writable=True, share=True)
+        file = HostFile(path, writable=True)
     finally:
         Path(path).unlink()
     return Qcow2Image(file, backing=base, is_temporary=True)
@@ -68,6 +69,7 @@ def _open(
             raise ImageError(f"{shown(path)}: is its own backing file, in a loop")
         if len(above) >= LONGEST_CHAIN:
             raise ImageError(f"{shown(path)}: is behind {len(above)} images, which is too many")
+        file.lock()
         head = file.read(0, HEAD)
         if not head:
             raise ImageError(f"{shown(path)}: is empty")
@@ -97,7 +99,9 @@ def _open_backing(header: Header, path: str, above: tuple[tuple[int, int], ...])
     try:
         return _open(where, header.backing_format, False, above)
     except ImageError as error:
-        raise ImageError(f"{error} (backing file of {shown(path)})") from None
+        if BEHIND in str(error):
+            raise
+        raise ImageError(f"{error}{BEHIND}{shown(path)})") from None
 
 
 def _cannot_read(path: str, format: str) -> str:  # noqa: A002

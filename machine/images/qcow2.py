@@ -130,7 +130,7 @@ class Qcow2Image:
         self._refcounts = Refcounts(self._file, self.header)
         l1 = self.header.l1_offset // self._cluster
         l1_clusters = -(-8 * self.header.l1_entries // self._cluster)
-        self._metadata = {0, *range(l1, l1 + l1_clusters), *self._refcounts.blocks_and_tables()}
+        self._metadata = {0, *range(l1, l1 + l1_clusters)}
         self._metadata |= {(entry & OFFSET) // self._cluster for entry in self._l1 if entry}
         if self.header.autoclear:
             self._file.write(AUTOCLEAR_AT, bytes(8))
@@ -370,7 +370,8 @@ class Qcow2Image:
 
     def _check_data_cluster(self, where: int) -> None:
         """Keep a damaged image from being damaged further: tables are not overwritten by data."""
-        if where // self._cluster in self._metadata or where & self._cluster - 1:
+        cluster, rest = divmod(where, self._cluster)
+        if rest or cluster in self._metadata or cluster in self._counts.own:
             raise self._damaged(f"data would overwrite the tables at {where:#x}")
 
     # What must be on disk

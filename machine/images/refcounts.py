@@ -42,9 +42,17 @@ class Refcounts:
         self._dirty_blocks: set[int] = set()
         self._dirty_table: set[int] = set()
         self._first_free = 0
+        """No cluster before is free."""
+        self._next_run = 0
+        """Where to look for several clusters in a row."""
+        start = header.refcount_table_offset // self._cluster
+        self.own = {*range(start, start + header.refcount_table_clusters)}
+        """The clusters that hold the table and its blocks."""
         for number, offset in enumerate(self._table):
             if offset % self._cluster or offset >> 56:
                 raise self._damaged(f"refcount block {number} is at {offset:#x}")
+            if offset:
+                self.own.add(offset // self._cluster)
 
     @property
     def longest_run(self) -> int:
@@ -54,12 +62,6 @@ class Refcounts:
     @property
     def has_dirty_table(self) -> bool:
         return bool(self._dirty_table)
-
-    def blocks_and_tables(self) -> set[int]:
-        """The clusters that hold counts."""
-        start = self._header.refcount_table_offset // self._cluster
-        own = range(start, start + self._header.refcount_table_clusters)
-        return {*own, *(offset // self._cluster for offset in self._table if offset)}
 
     def get(self, cluster: int) -> int:
         block = self._block(cluster >> self.block_bits)
@@ -82,12 +84,14 @@ class Refcounts:
             self._set(cluster, 1)
         if count == 1 or first == self._first_free:
             self._first_free = first + count
+        self._next_run = max(self._next_run, first + count)
         return first
 
     def release(self, cluster: int) -> None:
         """Count one reference less; a cluster without any can be allocated again."""
         self.change(cluster, -1)
         self._first_free = min(self._first_free, cluster)
+        self._next_run = min(self._next_run, cluster)
 
     def write_blocks(self) -> None:
         """Write all changed blocks."""
@@ -142,7 +146,7 @@ class Refcounts:
 
         Where there is no block yet all are free, but the first, where the block will be.
         """
-        cluster, run = self._first_free, 0
+        cluster, run = self._first_free if wanted == 1 else self._next_run, 0
         while run < wanted:
             block = self._block(cluster >> self.block_bits)
             if block is None:
@@ -185,6 +189,7 @@ class Refcounts:
         self._table[number] = offset
         self._blocks[number] = bytearray(self._cluster)
         self._dirty_table.add(number)
+        self.own.add(offset // self._cluster)
         self._set(number << self.block_bits, 1)
 
     def _grow_table(self) -> None:
@@ -216,7 +221,9 @@ class Refcounts:
         before = self._header.refcount_table_offset // self._cluster
         self._header.refcount_table_offset, self._header.refcount_table_clusters = table_at, new
         self._dirty_table.clear()
+        self.own |= {*range(first, first + blocks + new)}
         for cluster in range(before, before + old):
+            self.own.discard(cluster)
             self.release(cluster)
 
     def _damaged(self, fact: str) -> ImageError:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from frontends.x86.modes import TRACE
 from frontends.x86.pc_guest import PcGuest
 from frontends.x86.privileged.delivery import DELIVERING, EXTERNAL, HAS_CODE, SOFTWARE
+from frontends.x86.privileged.ports import PORT_SPACE
 from frontends.x86.state import (
     ASK_HALT,
     ASK_TASK_SWITCH,
@@ -29,9 +30,10 @@ from frontends.x86.state import (
     IF,
     RF,
 )
-from frontends.x86.system_state import CR0_NE
+from frontends.x86.system_state import CR0_NE, PLAIN_WORDS
 from machine.board import Board
 from machine.bus import Bus, Unimplemented, ignore
+from machine.clock import Clock
 from machine.cpu.control import Control
 from machine.cpu.core import Core, Refusal
 from machine.cpu.exceptions import (
@@ -76,6 +78,56 @@ class LockedBus:
             self._bus.write(address, value, size)
 
 
+class PortWindow:
+    """The ports as the processor reaches them in memory (see frontends/x86/privileged/ports.py).
+
+    Timers that are due are called first, so that who polls a device sees what it has done.
+    """
+
+    length = 0x10000
+    width = 4
+
+    def __init__(self, ports: Bus, clock: Clock) -> None:
+        self._ports = ports
+        self._clock = clock
+
+    def read(self, offset: int, size: int = 1) -> int:
+        """IN"""
+        run_timers(self._clock)
+        return self._ports.read(offset, size)
+
+    def write(self, offset: int, value: int, size: int = 1) -> None:
+        """OUT, to ports that are plain"""
+        self._ports.write(offset, value, size)
+
+
+def run_timers(clock: Clock) -> None:
+    """Call back what is due."""
+    deadline = clock.next_deadline()
+    if deadline is not None and deadline <= clock.now():
+        clock.run_due()
+
+
+# fmt: off
+PLAIN_PORTS = (
+    range(0x20, 0x22), range(0xA0, 0xA2), range(0x40, 0x44), range(0x61, 0x62), range(0x70, 0x72),
+    range(0x80, 0x81), range(0xE9, 0xEA), range(0x170, 0x178), range(0x1F0, 0x1F8),
+    range(0x2E8, 0x2F0), range(0x2F8, 0x300), range(0x376, 0x377), range(0x3C0, 0x3E0),
+    range(0x3E8, 0x3F0), range(0x3F6, 0x3F7), range(0x3F8, 0x400),
+)
+# fmt: on
+"""Interrupt controllers, timer, speaker, clock, debug console, disks, serial ports, display."""
+
+
+def _plain_words() -> list[int]:
+    """A bit for each of them."""
+    words = [0] * PLAIN_WORDS
+    for ports in PLAIN_PORTS:
+        for port in ports:
+            words[port >> 6] |= 1 << (port & 63)
+    return words
+
+
 class Processor:
     """Runs on the thread that calls `run`; the other methods may be called from any thread."""
 
@@ -112,6 +164,7 @@ class Processor:
         self._first = 0
         self._nmi = False
         self._intr_is_up = False
+        board.memory.attach(PORT_SPACE, PortWindow(board.ports, board.clock))
         board.intr.changed = self._intr_changed
         board.a20.changed = self._a20_changed
         self.core.set_a20(board.a20.level)
@@ -124,6 +177,8 @@ class Processor:
         self._msrs.reset()
         self.is_halted = self._delivers = self._nmi = False
         self.core.set("intr_wanted", int(self._board.intr.level))
+        for number, word in enumerate(_plain_words()):
+            self.core.set(f"plain_ports_{number}", word)
 
     def request(self, action: Callable[[], None]) -> None:
         """Have `action` called between two instructions, with the lock held; also in a pause."""
@@ -229,9 +284,7 @@ class Processor:
         finally:
             self._lock.acquire()
         self._handle(left)
-        if (deadline := self._clock.next_deadline()) is not None:
-            if deadline <= self._clock.now():
-                self._clock.run_due()
+        run_timers(self._clock)
 
     # -- interrupts ------------------------------------------------------------------------------
 

@@ -65,6 +65,10 @@ MSR_SLOTS: tuple[tuple[int, str], ...] = (
 """The model-specific registers that are slots of 64 bits, by number (SDM vol. 4)."""
 
 
+PLAIN_WORDS = 16
+"""Of `plain_ports`, a bit for each port from 0 on that OUT may write without asking."""
+
+
 class SystemState(X86State):
     """The slots of X86State and those that only a system sees.
 
@@ -88,6 +92,9 @@ class SystemState(X86State):
             layout.slot(name, I64)
         for name in ("a20_mask", "xcr0", "tsc_offset", "ask_a", "ask_b", "ask_c"):
             layout.slot(name, I64)
+        self.plain_ports = layout.file(
+            "plain_ports", I64, (f"plain_ports_{i}" for i in range(PLAIN_WORDS))
+        )
         self.debug = layout.file("debug", word, (f"dr{i}" for i in range(8)))
         for name in ("intr_wanted", "error_code", "int_vector", "int_kind", "int_error"):
             layout.slot(name, I32)

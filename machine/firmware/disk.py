@@ -238,7 +238,7 @@ class DiskServices:
     def _absent(self, call: Call) -> int:
         """What is said of a drive that is not there."""
         if call.ah == 0x15:
-            call.ah, call.carry = 0, False
+            call.ah, call.carry = 0, call.dl >= 0x80
             return -1
         if call.ah == 0x08 and call.dl < 0x80:
             call.ax = call.bx = call.cx = call.di = 0
@@ -333,7 +333,8 @@ class DiskServices:
         if unit.number >= CD_FIRST:
             return BAD_COMMAND
         shape = unit.geometry
-        last = min(shape.cylinders, 1024) - 1
+        kept = 0 if unit.is_floppy else 1  # the last cylinder is for diagnostics
+        last = max(0, min(shape.cylinders, 1024) - 1 - kept)
         call.cx = (last & 0xFF) << 8 | last >> 2 & 0xC0 | shape.sectors & 0x3F
         call.dh = shape.heads - 1
         if unit.is_floppy:
@@ -355,7 +356,7 @@ class DiskServices:
             call.ah = 2
         else:
             shape = unit.geometry
-            sectors = shape.cylinders * shape.heads * shape.sectors
+            sectors = (shape.cylinders - 1) * shape.heads * shape.sectors
             call.cx, call.dx, call.ah = sectors >> 16, sectors, 3
         return -1
 

@@ -9,12 +9,16 @@ import unicorn
 from unicorn import x86_const as x86
 
 from machine.board import HPET_BASE, IO_APIC_BASE, LOCAL_APIC_BASE, Outside, build_board
+from machine.devices.debug_ports import DebugExit
 from machine.firmware.bios import Bios, BiosOptions, Parts
+from machine.devices.vga import Vga
 from machine.firmware.disk import Drives
+from machine.physical import Buffer
 from tests.machine.fakes import FakeTime
 
 RAM = 16 << 20
 INTERRUPTS_ON, PROTECTED = 0x200, 1
+WINDOW, WINDOW_END = 0xA0000, 0xC0000
 SLICE, SLICE_NS, ACCESS_NS = 20_000, 200_000, 1_000
 
 NAMES = [
@@ -47,22 +51,38 @@ class Pc:
 
     def __init__(self, drives: Drives | None = None, options: BiosOptions | None = None) -> None:
         self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_16)
-        self.uc.mem_map(0, RAM)
+        self.uc.mem_map(0, WINDOW)
+        self.uc.mem_map(WINDOW_END, RAM - WINDOW_END)
         self.uc.mem_map(0xFFFF0000, 0x10000)
         self.time = FakeTime()
+        self.shown: set[int] = set()
         self.text = bytearray()
+        """What went to port E9h."""
+        self.exit_status: int | None = None
         self.taken: list[int] = []
         self.registers = Registers(self.uc)
         self.board = build_board(
-            self.time.clock, self, Outside(start=datetime(2026, 1, 1, tzinfo=UTC), has_smm=False)
+            self.time.clock,
+            self,
+            Outside(
+                start=datetime(2026, 1, 1, tzinfo=UTC),
+                has_smm=False,
+                debug_console=self.text.append,
+            ),
         )
+        self.board.ports.attach(0xF4, DebugExit(self.leave))
         self.board.reset()
+        self.map_device(WINDOW, WINDOW_END - WINDOW)
+        vga = Vga(self.time.clock, self)
+        vga.attach(self.board.ports, self.board.memory)
+        self.board.pci.add(2, 0, vga)
         self.bios = Bios(
             Parts(
                 self.board,
                 self,
                 self.registers,
                 drives or Drives(),
+                display=vga,
                 options=options or BiosOptions(),
             )
         )
@@ -76,11 +96,32 @@ class Pc:
             self.map_chip(base)
         self.registers["cs"], self.registers["eip"] = 0xF000, 0xFFF0
 
-    def map_chip(self, base: int) -> None:
+    def leave(self, status: int) -> None:
+        self.exit_status = status
+        self.uc.emu_stop()
+
+    def new_buffer(self, length: int) -> Buffer:
+        return Buffer(length)
+
+    def map_ram(
+        self, start: int, length: int, buffer: Buffer, offset: int = 0, writable: bool = True
+    ) -> None:
+        if start < RAM:
+            self.uc.mem_unmap(start, length)
+            self.uc.mem_map_ptr(start, length, unicorn.UC_PROT_ALL, buffer.address + offset)
+            self.shown.add(start)
+
+    def map_device(self, start: int, length: int) -> None:
+        if start < RAM:
+            if start in self.shown:
+                self.uc.mem_unmap(start, length)
+            self.map_chip(start, length)
+
+    def map_chip(self, base: int, length: int = 0x1000) -> None:
         memory = self.board.memory
         self.uc.mmio_map(
             base,
-            0x1000,
+            length,
             lambda _, at, size, __: memory.read(base + at, size),
             None,
             lambda _, at, size, value, __: memory.write(base + at, value, size),
@@ -99,7 +140,10 @@ class Pc:
         self.uc.mem_write(address, data)
 
     def store(self, address: int, value: int, size: int) -> None:
-        self.uc.mem_write(address, value.to_bytes(size, "little"))
+        if address in range(WINDOW, WINDOW_END):
+            self.board.memory.write(address, value, size)
+        else:
+            self.uc.mem_write(address, value.to_bytes(size, "little"))
 
     # The processor
 

@@ -1,25 +1,19 @@
-"""An i386 process without an engine: real registers, memory and system calls, nothing runs."""
+"""An i386 process without an engine."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from frontends.x86.state import AX, X86State
-from tcg.cpu import Cpu
-from tcg.log import Log
-from user_mode import host
+from tests.user_mode.fake_guest import PRIVATE_ANONYMOUS, READ_WRITE, FakeGuest, lent
 from user_mode.abi.i386.abi import I386Abi
 from user_mode.abi.i386.convention import ARGUMENTS, places
-from user_mode.abi.i386.numbers import NUMBERS
 from user_mode.abi.i386.program import TASK_SIZE
-from user_mode.errors import Errno
 from user_mode.memory import GuestMemory
-from user_mode.signals import AltStack
 from user_mode.syscalls import (
     fcntl,
     files,
@@ -35,8 +29,6 @@ from user_mode.syscalls import (
     time,
     x86,
 )
-from user_mode.syscalls.descriptors import Descriptors
-from user_mode.syscalls.table import SyscallTable
 from user_mode.syscalls.types import ARGUMENTS as TYPES
 
 GROUPS = [
@@ -45,83 +37,37 @@ GROUPS = [
 VDSO = 0x7000_0000
 PLAIN: Any = SimpleNamespace(features=frozenset())
 """A processor without XSAVE."""
-_READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
 
 
-class Guest:
-    """A process of one thread, with the system call table; `guest.getpid()` makes a call."""
+class Guest(FakeGuest):
+    """A 32-bit process."""
 
     def __init__(self) -> None:
         self.state = X86State(32)
-        self.memory = GuestMemory(1 << 32, "<", TASK_SIZE)
-        self.abi = I386Abi(self.state, PLAIN, self.memory)
-        self.scratch = self.memory.mmap(0, 1 << 20, _READ_WRITE, _PRIVATE_ANONYMOUS)
-        self.stack = self.memory.mmap(0, 1 << 20, _READ_WRITE, _PRIVATE_ANONYMOUS) + (1 << 19)
-        self._used = 0
-        self.cpu = self.new_cpu()
-        self.process: Any = SimpleNamespace(
-            memory=self.memory, abi=self.abi, fds=Descriptors(), sysroot=b"", exe=b"/bin/true",
-            argv=[b"true"], limits={}, shared_segments={}, trampolines=VDSO, log=Log(),
-            unknown_syscall=lambda name: None, share_memory=lambda: None,
-        )  # fmt: skip
-        self.thread: Any = SimpleNamespace(
-            process=self.process, cpu=self.cpu, tid=os.getpid(), safe_syscall=host.raw,
-            interrupted=None, trap=(14, 6, 0x1234), blocked=0, altstack=AltStack(),
-        )  # fmt: skip
-        self.table = self.process.table = SyscallTable(self.abi, GROUPS)
-        self._numbers = {name: number for number, name in NUMBERS.items()}
-        self.abi.start_program(self.cpu, 0x0804_8000, self.stack)
+        memory = GuestMemory(1 << 32, "<", TASK_SIZE)
+        abi = I386Abi(self.state, PLAIN, memory)
+        super().__init__(abi, self.state.layout, memory, self.state.gpr.slots)
+        self.stack = memory.mmap(0, 1 << 20, READ_WRITE, PRIVATE_ANONYMOUS) + (1 << 19)
+        self.process.trampolines = VDSO
+        self.have_calls(GROUPS)
+        abi.start_program(self.cpu, 0x0804_8000, self.stack)
 
-    def new_cpu(self) -> Cpu:
-        """A CPU with nothing in it."""
-        size = -(-self.state.layout.size // 64) * 64
-        return Cpu(self.state.layout, memoryview(bytearray(size)), 0)
-
-    def put(self, data: bytes) -> int:
-        """Put bytes somewhere; gives their address."""
-        address = self.scratch + self._used
-        self._used += -(-len(data) // 16) * 16 + 16
-        self.memory.write(address, data)
-        return address
-
-    def room(self, size: int) -> int:
-        """Space for a result."""
-        return self.put(b"\xee" * size)
-
-    def register(self, number: int) -> int:
-        """A general register."""
-        return self.cpu.get(self.state.gpr.slots[number])
-
-    def set_register(self, number: int, value: int) -> None:
-        """Write a general register."""
-        self.cpu.set(self.state.gpr.slots[number], value & 0xFFFF_FFFF)
-
-    def call(self, name: str, *args: int | bytes) -> int:
-        """Make a system call; its result is signed.  Failures raise Errno."""
-        number = self._numbers[name]
+    def pass_arguments(self, number: int, args: Sequence[int]) -> None:
+        """EAX, and a register or two for each argument."""
         call = self.table.call_of(number)
-        assert call is not None, name
+        assert call is not None, number
         kinds = tuple(TYPES[type_].kind for _, type_ in call.parameters)
         self.set_register(AX, number)
-        for kind, place, value in zip(kinds, places(kinds), args, strict=True):
-            raw = self.put(value + b"\0") if isinstance(value, bytes) else value
+        for kind, place, raw in zip(kinds, places(kinds), args, strict=True):
             self.set_register(ARGUMENTS[place], raw)
             if kind in ("s64", "u64"):
                 self.set_register(ARGUMENTS[place + 1], raw >> 32)
-        self.table.perform(self.thread)
-        result = self.register(AX)
-        if result > 0xFFFF_F000:
-            raise Errno((1 << 32) - result)
-        return result - (1 << 32) if result >> 31 else result
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._numbers:
-            raise AttributeError(name)
-        return lambda *args: self.call(name, *args)
+    def result(self) -> int:
+        """EAX"""
+        return self.negative_result(AX)
 
 
 @pytest.fixture
 def guest() -> Iterator[Guest]:
-    made = Guest()
-    yield made
-    made.memory.close()
+    yield from lent(Guest())

@@ -130,7 +130,7 @@ class Guest:
         """Type on the serial line."""
         self.serial.send(text.encode())
 
-    def run(self, line: str, seconds: float, prompt: str = "# ") -> str:
+    def run(self, line: str, seconds: float, prompt: str = "/ # ") -> str:
         """Type a shell's command on the serial line; answers its output."""
         self.send(line + "\n")
         self.wait(re.escape(line) + r"\r?\n", seconds)

@@ -1,14 +1,14 @@
 """Regions in LLVM: guest registers are SSA values from the way in to the ways out.
 
 The function has a stack slot for every guest slot it touches, filled in the entry, which LLVM
-turns into registers.  On the way out, only what may have been written is stored back to env.
+turns into registers.  On a way out, only what may have been written before is stored back to env.
 In *exact* mode the slots stay in env, and every write is kept in order with memory accesses, so
 that a guest which catches its own faults sees exact registers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from time import process_time
@@ -35,6 +35,7 @@ from tcg.frontend import Frontend
 from tcg.ir import LOCAL_OFFSET, Block, Function, Value, is_local
 from tcg.ops import Op
 from tcg.passes import optimize
+from tcg.passes.graph import reverse_postorder, successors
 from tcg.passes.idioms import idioms
 from tcg.region import ENTRY, RegionBlock, block_label, build_region
 from tcg.state import EXACT, Reason, Slot
@@ -77,7 +78,11 @@ class RegionLowering(Lowering):
         self.dirty = _written_slots(region) - self.in_memory
         self.lazy = _lazy_flags(region)
         self.homes: dict[Slot, str] = {}
-        self.leaves_by: set[str] = set()
+        self.ways: dict[tuple[str, frozenset[Slot]], str] = {}
+        """The labels of the shared ways out, by their kind and what they store."""
+        self.written_in: dict[str, frozenset[Slot]] = {}
+        self.written = self.everything = frozenset[Slot]()
+        """What may have been written on the way to this place."""
         self.unused_floats: set[Value] = set()
         self.pairs = find_pairs(region, self.in_memory)
         self.wholes: dict[Slot, str] = {}
@@ -90,6 +95,8 @@ class RegionLowering(Lowering):
         if any(inst.op.barrier for inst in self.function.insts()):
             self._give_homes_to_floats()
             self.unused_floats = _unused_floats(self.function)
+        self.written_in = _written_before(self.function, self.dirty)
+        self.everything = frozenset(self.dirty)
         self.lower_blocks()
         self._ways_out()
         self._enter()
@@ -154,6 +161,8 @@ class RegionLowering(Lowering):
     def lower_put(self, inst: Value) -> None:
         """Write a slot; of a flag that is a comparison, keep what was compared."""
         slot: Slot = inst.imm
+        if slot in self.dirty:
+            self.written |= {slot}
         if slot in self.pairs:
             self._put_half(slot, self.operand(inst.args[0]))
             return
@@ -176,6 +185,7 @@ class RegionLowering(Lowering):
 
     def start_block(self, block: Block) -> None:
         self.wholes.clear()
+        self.written = self.written_in[block.label]
         super().start_block(block)
 
     def operand(self, value: Value) -> str:
@@ -305,27 +315,39 @@ class RegionLowering(Lowering):
         super().lower_fpround(inst)
         self._pin_floats()
 
-    # -- ways out: few and shared, as each of them has to store everything back ----------------
+    # -- ways out: shared by all that store the same back; by polls, everything ----------------
 
     def _leave_to(self, pc: int) -> None:
         """Go on at a block outside (or, with an event pending, at any block) by way of its head."""
         head = self.declarations.external(head_symbol(pc))
-        self.leaves_by.add("exit")
         self.line(f"store ptr {head}, ptr {self.local_pointer(EXIT_HEAD)}")
-        self.line("br label %exit")
+        self._leave_by("exit")
+
+    def _jump_to(self, wide: str) -> None:
+        """Go on at a computed place outside."""
+        self.line(f"store i64 {wide}, ptr {self.local_pointer(EXIT_PC)}")
+        self._leave_by("exit_jump")
+
+    def _leave_by(self, kind: str) -> None:
+        """Take the way out that stores what may have been written here."""
+        label = self.ways.setdefault((kind, self.written), f"{kind}{len(self.ways)}")
+        self.line(f"br label %{label}")
 
     def _ways_out(self) -> None:
-        if "exit" in self.leaves_by:
+        for (kind, written), label in self.ways.items():
             self.wholes.clear()
-            self._exit()
-        if "exit_jump" in self.leaves_by:
-            self.wholes.clear()
-            self.label("exit_jump")
-            self._write_back()
-            pc = self.temp(f"load i64, ptr {self.local_pointer(EXIT_PC)}")
-            if self.notices_stores:
-                self._look_at_event(pc)
-            self.look_up(pc, I64, self.pc_shift)
+            self.label(label)
+            self._write_back(written)
+            if kind == "exit":
+                self._exit()
+            else:
+                self._exit_jump()
+
+    def _exit_jump(self) -> None:
+        pc = self.temp(f"load i64, ptr {self.local_pointer(EXIT_PC)}")
+        if self.notices_stores:
+            self._look_at_event(pc)
+        self.look_up(pc, I64, self.pc_shift)
 
     def _look_at_event(self, pc: str) -> None:
         """Leave if an event is pending: a store of this region may have changed code."""
@@ -336,8 +358,6 @@ class RegionLowering(Lowering):
         self.label(go_label)
 
     def _exit(self) -> None:
-        self.label("exit")
-        self._write_back()
         head = self.temp(f"load ptr, ptr {self.local_pointer(EXIT_HEAD)}")
         quiet = self._is_quiet()
         event_label, go_label = self.fresh("event"), self.fresh("go")
@@ -351,11 +371,11 @@ class RegionLowering(Lowering):
         event = self.temp(f"load volatile i32, ptr {self.header('event')}{STATE}")
         return self.temp(f"icmp eq i32 {event}, 0")
 
-    def _write_back(self) -> None:
-        """Store what may have been written to env."""
+    def _write_back(self, written: Iterable[Slot]) -> None:
+        """Store to env what may have been written."""
         for inst in self.function.way_out:
             self.lower(inst)
-        for slot in sorted(self.dirty, key=lambda s: s.offset):
+        for slot in sorted(written, key=lambda s: s.offset):
             memory = self.memory_type(slot.type)
             if slot in self.lazy:
                 value = self._flag(slot)
@@ -373,7 +393,7 @@ class RegionLowering(Lowering):
             self._leave_to(pc)
             return
         if hint == "leave cold":
-            self._write_back()
+            self._write_back(self.written)
         head = self.declarations.external(head_symbol(pc))
         self.declarations.lines[f"declare dso_local tailcc void @h_body({SIGNATURE})"] = None
         self.line(f"musttail call tailcc void @h_body(ptr %env, ptr {head}, ptr %base)")
@@ -385,20 +405,18 @@ class RegionLowering(Lowering):
         wide = self.operand(target)
         if target.type is not I64:
             wide = self.temp(f"zext {target.type} {wide} to i64")
-        self.leaves_by.add("exit_jump")
-        self.line(f"store i64 {wide}, ptr {self.local_pointer(EXIT_PC)}")
-        self.line("br label %exit_jump")
+        self._jump_to(wide)
 
     def lower_raise(self, inst: Value) -> None:
         """Leave with a guest exception."""
         code, pc = inst.imm
-        self._write_back()
+        self._write_back(self.written)
         self.leave(Reason.EXCEPTION, exit_info=str(int(code)), exit_pc=str(pc), exit_rec="0")
 
     def lower_ask(self, inst: Value) -> None:
         """Leave for the client."""
         what, next_pc = inst.imm
-        self._write_back()
+        self._write_back(self.written)
         self.leave(Reason.ASK, exit_info=str(what), exit_pc=str(next_pc))
 
     def lower_poll(self, inst: Value) -> None:
@@ -409,7 +427,9 @@ class RegionLowering(Lowering):
         self.label(event_label)
         pc, dead = inst.imm
         self._forget_dead(dead)
+        before, self.written = self.written, self.everything
         self._leave_to(pc)
+        self.written = before
         self.label(go_label)
 
     def _forget_dead(self, dead: Sequence[Slot]) -> None:
@@ -472,6 +492,31 @@ def _indexed_slots(region: Function) -> set[Slot]:
     """Slots of files that the region indexes by a value: these stay in memory."""
     files = {inst.imm for inst in region.insts() if inst.op in (ops.GETX, ops.PUTX)}
     return {slot for file in files for slot in file.slots}
+
+
+def _written_before(region: Function, dirty: Collection[Slot]) -> dict[str, frozenset[Slot]]:
+    """For each block, the slots that may have been written on the way there."""
+    order = reverse_postorder(region)
+    number = {slot: 1 << i for i, slot in enumerate(dirty)}
+    own = dict.fromkeys((block.label for block in order), 0)
+    for block in order:
+        for inst in block.insts:
+            if inst.op is ops.PUT:
+                own[block.label] |= number.get(inst.imm, 0)
+    found = dict.fromkeys(own, 0)
+    changed = True
+    while changed:
+        changed = False
+        for block in order:
+            after = found[block.label] | own[block.label]
+            for label in successors(block):
+                if after & ~found[label]:
+                    found[label] |= after
+                    changed = True
+    return {
+        label: frozenset(slot for slot, bit in number.items() if bit & bits)
+        for label, bits in found.items()
+    }
 
 
 def _is_pinned(type_: Type) -> bool:

@@ -25,7 +25,7 @@ from backend.llvm.lower import (
     is_vector,
     llvm_type,
 )
-from backend.llvm.regions import EXIT_PC, RegionLowering
+from backend.llvm.regions import RegionLowering
 from backend.llvm.softmmu_layout import (
     SYSTEM_JUMP_BITS,
     TLB_CODE,
@@ -488,9 +488,7 @@ class SystemRegionLowering(SoftMmu, RegionLowering):
         if self._page(pc) == self._page(self.pc):
             super()._leave_to(pc)
             return
-        self.leaves_by.add("exit_jump")
-        self.line(f"store i64 {pc}, ptr {self.local_pointer(EXIT_PC)}")
-        self.line("br label %exit_jump")
+        self._jump_to(str(pc))
 
     def lower_jump(self, inst: Value) -> None:
         """A jump into another segment or privilege looks for its target in the way of that."""
@@ -500,7 +498,7 @@ class SystemRegionLowering(SoftMmu, RegionLowering):
         target = inst.args[0]
         pc = self.operand(target)
         wide = pc if target.type is I64 else self.temp(f"zext {target.type} {pc} to i64")
-        self._write_back()
+        self._write_back(self.written)
         self.go_far(wide)
 
     def _ways_out(self) -> None:
@@ -508,7 +506,7 @@ class SystemRegionLowering(SoftMmu, RegionLowering):
         if self.can_fail:
             self.wholes.clear()
             self.label("failed")
-            self._write_back()
+            self._write_back(self.dirty)
             self.leave_failed()
 
 

@@ -60,7 +60,7 @@ def body_of(code: str) -> list[str]:
     text = bytes.fromhex(code) + bytes.fromhex("48 ff c8")  # dec rax
     text += bytes((0x75, (-len(text) - 2) & 0xFF))  # jne to the start
     made = compile_region({
-        "frontend": PLACE, "blocks": [[PC, text, None]], "entries": 1, "exact": False,
+        "frontend": PLACE, "blocks": [[PC, text, []]], "entries": 1, "exact": False,
         "parallel": False, "listings": ["out_asm"],
     })  # fmt: skip
     lines = [plain_text(line) for line in made["listings"]["out_asm"].splitlines()]

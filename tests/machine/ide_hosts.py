@@ -43,8 +43,6 @@ class OurHost:
     def __init__(self, disks: dict[int, Path], cd: Path | None = None) -> None:
         self.time = FakeTime()
         self.ram = Ram(1 << 20)
-        self.ports = Bus("ports")
-        self.irqs = (Recorder(), Recorder())
         self.drives = {
             number: Drive(open_image(str(path), "raw"), f"ide{number // 2}-hd{number % 2}")
             for number, path in disks.items()
@@ -52,8 +50,15 @@ class OurHost:
         if cd is not None:
             image = open_image(str(cd), "raw", writable=False)
             self.drives[2] = Drive(image, "ide1-cd0", is_cd=True)
+        self.plug(self.drives)
+
+    def plug(self, drives: dict[int, Drive]) -> None:
+        """Make the controller anew, with these drives."""
+        self.drives = drives
         self.unimplemented: list[str] = []
-        self.ide = Ide(self.time.clock, self.ram, self.irqs, self.drives, self.unimplemented.append)
+        self.ports = Bus("ports")
+        self.irqs = (Recorder(), Recorder())
+        self.ide = Ide(self.time.clock, self.ram, self.irqs, drives, self.unimplemented.append)
         self.ide.attach(self.ports)
         pci = PciBus(self.ports, Bus("memory"))
         pci.add(1, 1, self.ide)

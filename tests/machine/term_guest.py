@@ -1,7 +1,7 @@
-"""A machine without a processor whose screen a terminal shows: `python -m tests.machine.term_guest`.
+"""A screen in a terminal, of a machine without a processor: `python -m tests.machine.term_guest`.
 
-The picture is the argument's. Keys that are pressed are written to the screen's last line; `g`
-changes to a graphics mode, `t` back. Line 24 of the screen says how a picture was left.
+Keys that are pressed are written to the screen's last line; `g` changes to a graphics mode, `t`
+back.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from machine.bus import Memory
 from machine.firmware import keyboard, post, rom
 from machine.firmware.acpi_tables import AcpiLayout, acpi_size, build_acpi
 from machine.firmware.boot import Boot, Kernel
-from machine.firmware.call import OVERFLOW, Call, Guest, Registers
+from machine.firmware.call import Call, Guest, Registers
 from machine.firmware.disk import DiskServices, Drives
 from machine.firmware.memory_map import memory_map
 from machine.firmware.mp_table import mp_table
@@ -31,6 +31,9 @@ from machine.firmware.video import Video
 
 FIRST_PORT = 0xB4
 DO_POST, DO_KEY, DO_ALARM, DO_POINTER, DO_BOOT, DO_ROMS, DO_KERNEL, DO_NEXT = range(8)
+
+MAY_WAIT = frozenset((3, 4, 7))
+"""Offsets of ports behind which the ROM looks at OF."""
 
 OPTION_ROMS_END = 0xF000
 VGA = (0x1234, 0x1111)
@@ -90,7 +93,8 @@ class Bios:
         self._board = board
         self._registers = parts.registers
         self._translate = parts.translate
-        self.guest = guest = Guest(memory)
+        ram = getattr(memory, "ram", None)
+        self.guest = guest = Guest(memory, low=ram.view if ram is not None else None)
         labels = rom.code().labels
         video_memory = parts.display.memory if parts.display else None
         screen = Screen(board.ports, guest, video_memory, memory.store, rom.FONTS)
@@ -143,9 +147,8 @@ class Bios:
         call = Call(self._registers)
         is_paged = self._translate is not None and self._registers["cr0"] >> 31 & 1
         self.guest.translate = self._translate if is_paged else None
-        flags = self._registers["eflags"]
-        if flags & OVERFLOW:
-            self._registers["eflags"] = flags & ~OVERFLOW
+        if offset in MAY_WAIT:
+            call.not_yet = False
         self._services[offset](call)
 
     # -- the ROM

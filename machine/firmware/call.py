@@ -14,6 +14,9 @@ CARRY, ZERO, OVERFLOW, INTERRUPTS = 0x0001, 0x0040, 0x0800, 0x0200
 
 PAGE = 4096
 
+DATA_AREA, DATA_AREA_END = 0x400, 0x500
+CONVENTIONAL_END = 0xA0000
+
 
 class Registers(Protocol):
     """The processor's registers by name: `eax`, `es`, `es_base`, `eflags`.
@@ -53,7 +56,8 @@ class Flag:
 
     def __set__(self, call: Call, value: bool) -> None:
         flags = call.registers["eflags"]
-        call.registers["eflags"] = flags | self._bit if value else flags & ~self._bit
+        if bool(flags & self._bit) != value:
+            call.registers["eflags"] = flags ^ self._bit
 
 
 class Call:
@@ -95,12 +99,21 @@ class Guest:
     addresses are physical ones.
     """
 
-    def __init__(self, memory: Memory, translate: Callable[[int], int] | None = None) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        translate: Callable[[int], int] | None = None,
+        low: memoryview | None = None,
+    ) -> None:
+        """`low`: conventional memory on the host, if it can be reached without ceremony."""
         self.memory = memory
         self.translate = translate
+        self._low = low
 
     def read(self, linear: int, length: int) -> bytes:
         if self.translate is None:
+            if self._low is not None and linear + length <= CONVENTIONAL_END:
+                return bytes(self._low[linear : linear + length])
             return self.memory.read(linear, length)
         return b"".join(
             self.memory.read(self.translate(at), size) for at, size in by_page(linear, length)
@@ -108,7 +121,10 @@ class Guest:
 
     def write(self, linear: int, data: bytes) -> None:
         if self.translate is None:
-            self.memory.write(linear, data)
+            if self._low is not None and DATA_AREA <= linear < DATA_AREA_END - len(data):
+                self._low[linear : linear + len(data)] = data  # nobody runs code there
+            else:
+                self.memory.write(linear, data)
             return
         done = 0
         for at, size in by_page(linear, len(data)):

@@ -10,8 +10,8 @@ from unicorn import x86_const as x86
 
 from machine.board import HPET_BASE, IO_APIC_BASE, LOCAL_APIC_BASE, Outside, build_board
 from machine.devices.debug_ports import DebugExit
-from machine.firmware.bios import Bios, BiosOptions, Parts
 from machine.devices.vga import Vga
+from machine.firmware.bios import Bios, BiosOptions, Parts
 from machine.firmware.disk import Drives
 from machine.physical import Buffer
 from tests.machine.fakes import FakeTime

@@ -19,7 +19,8 @@ from tests.machine.test_seabios import IMAGE, Pc
 pytestmark = pytest.mark.skipif(not IMAGE.exists(), reason=f"no {IMAGE}")
 
 # INT 13h AH=42h reads 100 sectors from 5 on to 8000h; AH=02h two of sector 8 of the first track to
-# 1000h:0C00h, which is among them; AH=43h writes the hundred from 200 on; K goes to the debug console.
+# 1000h:0C00h, which is among them; AH=43h writes the hundred from 200 on; then K goes to the
+# debug console.
 FROM_DISK = bytes.fromhex(
     "31c08ed88ec0be407cb442cd13722db80302bb000c1e68001007b90800b600cd13721966c706487cc8000000"
     "b80043be407ccd137206b04bba0204eefbf4ebfd10006400008000000500000000000000"

@@ -28,7 +28,11 @@ TASK_PRIORITY = 8
 
 
 def ask_with(c: SystemX86, what: int, *values: Value | int) -> None:
-    """Ask the client, with up to three numbers, and go on behind this instruction."""
+    """Ask the client, with up to three numbers, and go on behind this instruction.
+
+    `int_pc` is where the client reports an exception.
+    """
+    c.put(c.slots["int_pc"], c.value(c.word, c.pc))
     for name, value in zip(("ask_a", "ask_b", "ask_c"), values, strict=False):
         given = c.value(I64, value)
         c.put(c.slots[name], given.zext(I64))
@@ -45,7 +49,7 @@ def _exists(c: SystemX86, number: int) -> bool:
     return number in PLAIN or (number == TASK_PRIORITY and c.is_64)
 
 
-# -- control registers -----------------------------------------------------------------------------
+# -- control registers ----------------------------------------------------------------------------
 
 
 @insn("mov_Ry_Cy")
@@ -146,7 +150,7 @@ def write_halves(c: X86, value: Value) -> None:
     c.write_gpr(2, 4, (value >> 32).trunc(I32))
 
 
-# -- debug registers -------------------------------------------------------------------------------
+# -- debug registers ------------------------------------------------------------------------------
 
 
 def _debug_register(c: SystemX86) -> int | None:

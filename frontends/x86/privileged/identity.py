@@ -30,7 +30,7 @@ from tcg.types import I32, I64
 BASES = ((0xC000_0100, "fs_base"), (0xC000_0101, "gs_base"), (0xC000_0102, "kernel_gs_base"))
 """The model-specific registers that are read and written without asking."""
 
-# -- model-specific registers ----------------------------------------------------------------------
+# -- model-specific registers ---------------------------------------------------------------------
 
 
 @insn
@@ -86,7 +86,7 @@ def wrfsbase(c: X86, source: Value) -> None:
     c.put(c.slots[f"{c.row.name[2:4]}_base"], value)
 
 
-# -- time ------------------------------------------------------------------------------------------
+# -- time -----------------------------------------------------------------------------------------
 
 
 def _require_time(c: SystemX86) -> None:
@@ -135,7 +135,7 @@ def rdpmc(c: X86) -> None:
     c.fault(GuestException.PROTECTION)
 
 
-# -- waiting, caches -------------------------------------------------------------------------------
+# -- waiting, caches ------------------------------------------------------------------------------
 
 
 @insn
@@ -184,7 +184,7 @@ def rsm(c: X86) -> None:
     ask_with(system(c), ASK_RESUME)
 
 
-# -- supervisor-mode access prevention -------------------------------------------------------------
+# -- supervisor-mode access prevention ------------------------------------------------------------
 
 
 @insn("clac", "stac")

@@ -1,0 +1,293 @@
+"""The processor's loop: interrupts, exceptions, halting, stepping, what instructions ask for."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+import pytest
+
+from frontends.x86.cpuid import MODELS
+from machine.cpu.exceptions import combined
+from tests.machine.computer import STOP, Computer, run
+
+pytestmark = pytest.mark.skipif(not shutil.which("as"), reason="needs binutils")
+
+HANDLER = """
+    jmp start
+    handler_{vector}:
+        mov bp, sp
+        mov bx, [bp]
+        inc si
+        {body}
+    start:
+        mov word ptr [4 * {vector}], offset handler_{vector}
+        mov word ptr [4 * {vector} + 2], 0
+"""
+"""Sets a real-mode handler, which leaves what IP was pushed in BX and counts in SI."""
+
+
+def handler(vector: int, body: str = STOP) -> str:
+    return HANDLER.format(vector=vector, body=body)
+
+
+# -- exceptions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("vector", "code"),
+    [
+        (0, "xor cx, cx; here: div cx"),
+        (6, "here: ud2"),
+        (
+            5,
+            "mov word ptr [0x600], 1; mov word ptr [0x602], 2; xor ax, ax; here: bound ax, [0x600]",
+        ),
+        (13, "mov bx, 0xffff; here: mov ax, [bx]"),
+        (7, "mov eax, cr0; or al, 8; mov cr0, eax; here: fld1"),
+        (13, "mov ecx, 0xfe; here: wrmsr"),
+        (13, "mov eax, 0x80000010; here: mov cr0, eax"),
+        (13, "mov eax, 0x80000000; here: mov cr4, eax"),
+        (13, "mov ecx, 0xC0000080; mov eax, 0x10; here: wrmsr"),
+        (6, "here: rsm"),
+    ],
+)
+def test_exceptions_report_the_instruction(vector: int, code: str) -> None:
+    machine = run(f"{handler(vector)} mov word ptr [0x700], offset here; {code}; {STOP}")
+    assert machine["si"] & 0xFFFF == 1
+    assert machine["bx"] & 0xFFFF == int.from_bytes(machine.memory.read(0x700, 2), "little")
+
+
+def test_a_fault_without_handlers_is_a_triple_fault() -> None:
+    machine = run("mov word ptr [0x600], 0; lidt [0x600]; ud2")
+    assert machine.triple_faults == 1
+    assert "triple fault" in machine.reports[-1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "becomes"),
+    [
+        (13, 13, 8), (14, 14, 8), (14, 13, 8), (13, 14, 14), (0, 12, 8), (6, 13, 13), (1, 14, 14),
+        (8, 13, None), (8, 14, None), (8, 6, 6), (-1, 13, 13),
+    ],
+)  # fmt: skip
+def test_double_faults(first: int, second: int, becomes: int | None) -> None:
+    """SDM vol. 3, table 6-5."""
+    assert combined(first, second) == becomes
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+TIMER = """
+    mov al, 0x11; out 0x20, al; mov al, 8; out 0x21, al; mov al, 4; out 0x21, al
+    mov al, 1; out 0x21, al; mov al, 0xfe; out 0x21, al
+    mov al, 0x34; out 0x43, al; mov al, 0; out 0x40, al; mov al, 0x10; out 0x40, al
+"""
+"""The master 8259 at vector 8, IRQ0 alone; the 8254 at 291 Hz."""
+
+
+def computer(engine: str) -> Computer:
+    """One whose local APIC lets the 8259s through, as firmware leaves it."""
+    made = Computer(engine)
+    made.board.local_apic.set_enabled(False)
+    return made
+
+
+@pytest.mark.parametrize("engine", ["interp", "threaded"])
+def test_hlt_sleeps_until_the_timer(engine: str) -> None:
+    machine = computer(engine)
+    tick = handler(8, "push ax; mov al, 0x20; out 0x20, al; pop ax; iret")
+    before = time.process_time()
+    machine.run(f"{tick} xor si, si; {TIMER} sti; 1: hlt; cmp si, 30; jb 1b; cli; {STOP}")
+    assert machine["si"] & 0xFFFF == 30
+    if engine == "interp":
+        assert time.process_time() - before < 20
+
+
+def test_no_interrupt_in_the_shadow_of_sti() -> None:
+    """STI; HLT never loses the interrupt that is pending: it comes behind HLT."""
+    machine = computer("interp")
+    tick = handler(8, STOP)
+    machine.run(
+        f"{tick} {TIMER} mov cx, 2000; 1: loop 1b; 2: mov al, 0x0a; out 0x20, al; in al, 0x20;"
+        f"test al, 1; jz 2b; mov ax, offset after; sti; nop; after: hlt"
+    )
+    assert machine["bx"] & 0xFFFF == machine["ax"] & 0xFFFF
+
+
+def test_a_processor_that_halts_uses_no_time() -> None:
+    machine = Computer("interp")
+
+    def stop_later(machine: Computer) -> None:
+        time.sleep(0.5)
+        machine.processor.request_stop()
+
+    before = time.thread_time()
+    machine.run("cli; hlt", stop_later)
+    assert machine.processor.is_halted
+    assert time.thread_time() - before < 0.4
+
+
+def test_nmi() -> None:
+    def send(machine: Computer) -> None:
+        while not machine.memory.read(0x700, 1)[0]:
+            time.sleep(0.01)
+        machine.processor.special(4, 0)
+
+    machine = Computer("interp").run(f"{handler(2)} cli; mov byte ptr [0x700], 1; 1: jmp 1b", send)
+    assert machine["si"] & 0xFFFF == 1
+
+
+# -- pausing ---------------------------------------------------------------------------------------
+
+
+def test_pause_request_and_resume() -> None:
+    seen: list[int] = []
+
+    def look(machine: Computer) -> None:
+        processor = machine.processor
+        while not machine.memory.read(0x700, 1)[0]:
+            time.sleep(0.01)
+        processor.pause()
+        time.sleep(0.1)
+        processor.request(lambda: seen.append(machine["cx"]))
+        time.sleep(0.1)
+        processor.request(lambda: seen.append(machine["cx"]))
+        processor.request(lambda: machine.processor.registers.__setitem__("bx", 1))
+        processor.resume()
+
+    program = f"xor bx, bx; mov byte ptr [0x700], 1; 1: inc ecx; test bx, bx; jz 1b; {STOP}"
+    Computer("interp").run(program, look)
+    assert seen[0] == seen[1] > 0
+
+
+# -- stepping --------------------------------------------------------------------------------------
+
+TRACE_ON = "pushf; pop ax; or ah, 1; push ax; popf"
+
+
+def test_single_steps() -> None:
+    """A trap behind each instruction, from the one after POPF on; INT n is one, its handler not."""
+    step = handler(1, "mov [0x700 + edi * 2], bx; inc di; iret")
+    soft = handler(0x40, "iret").replace("start", "other").replace("jmp other", "jmp over")
+    soft = soft.replace("other:", "over:")
+    machine = run(
+        f"{step} {soft} xor si, si; xor di, di; {TRACE_ON}; nop; inc cx; int 0x40; mov dx, 0x501;"
+        "out dx, al; hlt"
+    )
+    assert machine["di"] & 0xFFFF == 3
+    assert machine["dr6"] & 1 << 14
+
+
+def test_breakpoints_on_instructions() -> None:
+    text = (
+        f"{handler(1)} mov eax, offset there; mov dr0, eax; mov eax, 2; mov dr7, eax;"
+        "nop; nop; there: nop; nop; hlt"
+    )
+    machine = run(text)
+    assert machine["si"] & 0xFFFF == 1
+    assert machine["dr6"] & 1
+    assert machine["bx"] & 0xFFFF == machine["dr0"]
+
+
+# -- what instructions ask for ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["qemu32", "qemu64", "pentium3", "core2duo"])
+def test_cpuid_says_what_the_model_is(model: str) -> None:
+    machine = run(
+        f"mov eax, 1; cpuid; mov [0x700], edx; mov [0x704], ecx; mov [0x708], eax; {STOP}",
+        model=model,
+    )
+    _, _, ecx, edx = MODELS[model].of_system.leaf(1)
+    words = [int.from_bytes(machine.memory.read(at, 4), "little") for at in (0x700, 0x704)]
+    assert words == [edx, ecx & ~(1 << 27)]
+    assert edx >> 9 & 1
+    assert not edx >> 1 & 1, "VME is not there"
+
+
+def test_msrs_keep_what_is_written() -> None:
+    machine = run(f"""
+        mov ecx, 0x174; mov eax, 0x1234; mov edx, 0; wrmsr; xor eax, eax; rdmsr; mov esi, eax
+        mov ecx, 0x200; mov eax, 6; mov edx, 1; wrmsr; xor eax, eax; xor edx, edx; rdmsr
+        mov edi, eax; mov ebx, edx; {STOP}
+    """)
+    assert (machine["si"], machine["di"], machine["bx"]) == (0x1234, 6, 1)
+
+
+def test_the_time_stamp_counter_counts_on() -> None:
+    machine = run(f"rdtsc; mov ebx, eax; rdtsc; sub eax, ebx; mov ebp, eax; {STOP}")
+    assert 0 < machine["bp"] < 60_000_000_000
+
+
+def test_a20() -> None:
+    """Without A20, FFFF:0010 is 0000:0000 (by port 92h)."""
+    machine = run(f"""
+        mov ax, 0xffff; mov ds, ax; mov word ptr cs:[0x700], 0x1111
+        mov al, 0; out 0x92, al; mov bx, [0x710]
+        mov al, 2; out 0x92, al; mov cx, [0x710]; {STOP}
+    """)
+    assert machine["bx"] & 0xFFFF == 0x1111
+    assert machine["cx"] & 0xFFFF == 0
+
+
+@pytest.mark.parametrize("engine", ["interp", "threaded"])
+def test_strings_on_ports(engine: str) -> None:
+    """INS reads CMOS bytes over and over; OUTS writes them downwards; both across a page's end."""
+    machine = Computer(engine)
+    machine.board.rtc.cmos[0x40] = 0xA5
+    machine.run(f"""
+        mov al, 0x40; out 0x70, al; mov dx, 0x71; mov di, 0x1ffe; mov cx, 4; cld; rep insb
+        mov [0x700], di; mov [0x702], cx
+        mov al, 0x41; out 0x70, al; mov byte ptr [0x2000], 0x77
+        mov si, 0x2001; mov cx, 2; std; rep outsb; mov [0x704], si; cld; {STOP}
+    """)
+    assert machine.memory.read(0x1FFD, 6) == b"\0\xa5\xa5\x77\xa5\0"
+    assert machine.memory.read(0x700, 6) == b"\x02\x20\0\0\xff\x1f"
+    assert machine.board.rtc.cmos[0x41] == 0x77
+
+
+@pytest.mark.parametrize("engine", ["interp", "threaded"])
+def test_odd_ports_and_wide_accesses(engine: str) -> None:
+    """A word at an odd port goes to the bus in one piece."""
+    machine = Computer(engine)
+    machine.run(f"mov dx, 0x71; mov al, 0x0d; out 0x70, al; in ax, dx; mov bx, ax; {STOP}")
+    assert machine["bx"] & 0xFF == 0x80
+
+
+def test_ferr_is_irq13() -> None:
+    """With CR0.NE clear a floating-point exception raises IRQ13."""
+    machine = computer("interp")
+    raised: list[bool] = []
+    line = machine.board.pics.slave.line(5)
+    before = line.changed
+    line.changed = lambda level: (raised.append(level), before(level))[1]
+    machine.run(f"""
+        {handler(0x75)}
+        mov al, 0x11; out 0x20, al; mov al, 8; out 0x21, al; mov al, 4; out 0x21, al
+        mov al, 1; out 0x21, al; mov al, 0xfb; out 0x21, al
+        mov al, 0x11; out 0xa0, al; mov al, 0x70; out 0xa1, al; mov al, 2; out 0xa1, al
+        mov al, 1; out 0xa1, al; mov al, 0xdf; out 0xa1, al
+        sti; fninit; mov word ptr [0x600], 0x37b; fldcw [0x600]; fld1; fldz; fdivp; fwait; hlt
+    """)
+    assert machine["si"] & 0xFFFF == 1
+    assert True in raised
+
+
+# -- registers by name -----------------------------------------------------------------------------
+
+
+def test_registers_by_name() -> None:
+    machine = Computer("interp", "qemu64")
+    machine["ax"] = 0x1122334455667788
+    assert (machine["ax"], machine["eax"]) == (0x1122334455667788, 0x55667788)
+    machine["eax"] = 1
+    assert machine["rax"] == 1
+    machine["es"] = 0x1234
+    assert (machine["es"], machine["es_base"]) == (0x1234, 0x12340)
+    machine["eflags"] = 0x246
+    assert machine["eflags"] == 0x246
+    machine["r9"] = 5
+    assert machine["r9"] == 5
+    with pytest.raises(KeyError):
+        machine["nonsense"]

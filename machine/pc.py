@@ -361,19 +361,15 @@ def _display(settings: Settings, pc: Pc, board: Board, vga: Vga | None) -> Displ
     if settings.display != "term" or vga is None:
         return None
     from machine.display.term import TermDisplay
-    from machine.monitor.commands import Session, execute
+    from machine.monitor.commands import Session
+    from machine.monitor.console import Monitor
 
-    session = Session(pc)
-
-    def monitor(line: str) -> str:
-        with pc.standing():
-            return execute(session, line)
-
-    return TermDisplay(
+    display = TermDisplay(
         screen=vga.render,
         press=board.keyboard.press,
         has_room=board.keyboard.has_room,
         lock=pc.lock,
-        monitor=monitor,
         quit=pc.quit,
     )
+    Monitor(Session(pc), display.monitor, pc.standing)
+    return display

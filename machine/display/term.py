@@ -243,7 +243,7 @@ class TermDisplay:
 
     def _show(self, view: str) -> None:
         self._view = view
-        if view == "monitor":
+        if view == "monitor" and not self.monitor.lines[-1]:
             with self._lock:
                 self.monitor.focused()
         self._redraw()

@@ -30,7 +30,8 @@ from typing import NamedTuple
 from machine.errors import shown
 from machine.images.files import HostFile
 from machine.images.image import Image, ImageError
-from machine.images.qcow2_header import AUTOCLEAR_AT, CORRUPT, DIRTY, parse_header
+from machine.images.qcow2_header import AUTOCLEAR_AT, CORRUPT, DIRTY, packed_place, parse_header
+from machine.images.recounting import recount
 from machine.images.refcounts import Refcounts, big_endian_words
 
 COPIED, COMPRESSED, ZERO = 1 << 63, 1 << 62, 1
@@ -123,11 +124,9 @@ class Qcow2Image:
         name = shown(self.path)
         if self.header.incompatible & CORRUPT:
             raise ImageError(f"{name}: is marked as corrupt; qemu-img check -r all may repair it")
-        if self.header.incompatible & DIRTY:
-            raise ImageError(
-                f"{name}: was not closed properly; qemu-img check -r all counts its clusters"
-            )
         self._refcounts = Refcounts(self._file, self.header)
+        if self.header.incompatible & DIRTY:
+            recount(self._file, self.header, self._refcounts)
         l1 = self.header.l1_offset // self._cluster
         l1_clusters = -(-8 * self.header.l1_entries // self._cluster)
         self._metadata = {0, *range(l1, l1 + l1_clusters)}
@@ -227,18 +226,11 @@ class Qcow2Image:
         there = max(0, min(length, backing.size - offset))
         return backing.read(offset, there).ljust(length, b"\0") if there else bytes(length)
 
-    def _packed_place(self, entry: int) -> tuple[int, int]:
-        """Where a compressed cluster begins, and the end of the last sector that it touches."""
-        count_bits = self.header.cluster_bits - 8
-        where = entry & (1 << 62 - count_bits) - 1
-        sectors = (entry >> 62 - count_bits & (1 << count_bits) - 1) + 1
-        return where, (where & ~511) + 512 * sectors
-
     def _unpack(self, entry: int) -> bytes:
         """The data of a compressed cluster: a deflate stream without header."""
         if self._unpacked[0] == entry:
             return self._unpacked[1]
-        where, end = self._packed_place(entry)
+        where, end = packed_place(entry, self.header.cluster_bits)
         packed = self._file.read(where, end - where)
         try:
             data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self._cluster)
@@ -358,7 +350,7 @@ class Qcow2Image:
     def _free_later(self, entry: int) -> None:
         """An L2 entry goes: its clusters, when no table on disk has it any more."""
         if entry & COMPRESSED:
-            where, end = self._packed_place(entry)
+            where, end = packed_place(entry, self.header.cluster_bits)
             self._freed += range(where // self._cluster, -(-end // self._cluster))
         elif where := entry & OFFSET:
             self._freed.append(where // self._cluster)

@@ -22,8 +22,8 @@ FEATURE_NAMES = {
     EXTENDED_L2: "extended L2 entries",
 }
 
-AUTOCLEAR_AT = 88
-"""Where the autoclear features are."""
+INCOMPATIBLE_AT, AUTOCLEAR_AT = 72, 88
+"""Where the features are."""
 REFCOUNT_TABLE_AT = 48
 """Where offset (8 bytes) and clusters (4 bytes) of the refcount table are."""
 
@@ -33,6 +33,8 @@ BACKING_FORMAT, FEATURE_TABLE = 0xE2792ACA, 0x6803F857
 MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES = 32 << 20, 8 << 20
 MAX_SNAPSHOTS, MAX_BACKING_NAME = 65536, 1023
 MAX_SIZE = 1 << 62
+SNAPSHOT_LENGTH = 40
+"""An entry of the table of snapshots, without what has no fixed length."""
 
 
 @dataclass(slots=True)
@@ -73,7 +75,6 @@ class Snapshot:
 
     l1_offset: int
     l1_entries: int
-    name: str
 
 
 @functools.cache
@@ -111,7 +112,7 @@ def layouts() -> Any:
         "length" / Int32ub,
         "data"   / Aligned(8, Bytes(this.length)),
     )
-    snapshot = Aligned(8, Struct(
+    snapshot = Struct(
         "l1_table_offset" / Int64ub,
         "l1_size"         / Int32ub,
         "id_size"         / Int16ub,
@@ -121,10 +122,7 @@ def layouts() -> Any:
         "vm_clock_nsec"   / Int64ub,
         "vm_state_size"   / Int32ub,
         "extra_data_size" / Int32ub,
-        "extra_data"      / Bytes(this.extra_data_size),
-        "id"              / Bytes(this.id_size),
-        "name"            / Bytes(this.name_size),
-    ))
+    )
     # fmt: on
     return SimpleNamespace(header=header, extension=extension, snapshot=snapshot)
 
@@ -267,15 +265,24 @@ def parse_snapshots(file: HostFile, header: Header) -> tuple[list[Snapshot], int
     from construct import ConstructError
 
     at, found = header.snapshots_offset, []
+    end, bad = file.size(), f"{shown(file.path)}: is a damaged qcow2 image: snapshot"
     for number in range(header.snapshots):
-        entry = file.read(at, 40 + 2 * 65536 + 1024)
         try:
-            raw = layouts().snapshot.parse(entry.ljust(len(entry) + 8, b"\0"))
+            raw = layouts().snapshot.parse(file.read(at, SNAPSHOT_LENGTH))
         except ConstructError:
-            raise ImageError(
-                f"{shown(file.path)}: is a damaged qcow2 image: snapshot {number} is cut off"
-            ) from None
-        found.append(Snapshot(raw.l1_table_offset, raw.l1_size, raw.name.decode(errors="replace")))
-        length = 40 + raw.extra_data_size + raw.id_size + raw.name_size
+            raise ImageError(f"{bad} {number} is cut off") from None
+        length = 8 * raw.l1_size
+        if length > MAX_L1_BYTES or raw.l1_table_offset + length > end + header.cluster_size:
+            raise ImageError(f"{bad} {number} has an L1 table beyond the end of the file")
+        found.append(Snapshot(raw.l1_table_offset, raw.l1_size))
+        length = SNAPSHOT_LENGTH + raw.extra_data_size + raw.id_size + raw.name_size
         at += -(-length // 8) * 8
     return found, at - header.snapshots_offset
+
+
+def packed_place(entry: int, cluster_bits: int) -> tuple[int, int]:
+    """Where a compressed cluster begins, and the end of the last sector that it touches."""
+    count_bits = cluster_bits - 8
+    where = entry & (1 << 62 - count_bits) - 1
+    sectors = (entry >> 62 - count_bits & (1 << count_bits) - 1) + 1
+    return where, (where & ~511) + 512 * sectors

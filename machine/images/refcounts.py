@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from collections import Counter
 
 from machine.errors import shown
 from machine.images.files import HostFile
@@ -107,6 +108,38 @@ class Refcounts:
             at = self._header.refcount_table_offset + 8 * number
             self._file.write(at, self._table[number].to_bytes(8, "big"))
         self._dirty_table.clear()
+
+    def replace(self, counts: Counter[int]) -> None:
+        """Set all counts anew, and write them; `counts` are without table and blocks."""
+        end = max((*counts, *self.own))
+        if end * self._cluster >= self._file.size() + self._cluster:
+            raise self._damaged("it refers to what is beyond the end of the file")
+        self._add_missing_blocks({*counts, *self.own}, end + 1)
+        for number, offset in enumerate(self._table):
+            if offset:
+                self._blocks[number] = bytearray(self._cluster)
+                self._dirty_blocks.add(number)
+        used = counts + Counter(self.own)
+        for cluster, count in used.items():
+            if count >> (1 << self._order):
+                raise self._damaged(f"cluster {cluster:#x} has {count} references")
+            self._set(cluster, count)
+        self.write_blocks()
+        self._file.sync()
+        self.write_table()
+
+    def _add_missing_blocks(self, used: set[int], end: int) -> None:
+        """Make blocks for clusters that are used and have none; from `end` on all are free."""
+        while missing := {one >> self.block_bits for one in used | self.own} - {
+            number for number, offset in enumerate(self._table) if offset
+        }:
+            number = min(missing)
+            if number >= len(self._table):
+                raise self._damaged("its refcount table is too small; qemu-img check -r all")
+            self._table[number] = end * self._cluster
+            self.own.add(end)
+            self._dirty_table.add(number)
+            end += 1
 
     # Blocks
 

@@ -158,7 +158,7 @@ class Bios:
         layout = build_acpi(self._acpi_base, has_hpet=True)
         self._acpi = layout
         made.place(layout.rsdp)
-        made.place(mp_table(rom.BASE + made.free + 16))
+        made.place(mp_table(rom.BASE + made.free))
         for table in smbios_tables(rom.BASE + made.free + 15 & ~15):
             made.place(table)
         made.place(routing_table(self._board.pci))

@@ -73,7 +73,7 @@ class Pc:
         self.board.ports.attach(0xF4, DebugExit(self.leave))
         self.board.reset()
         self.map_device(WINDOW, WINDOW_END - WINDOW)
-        vga = Vga(self.time.clock, self)
+        vga = Vga(self.time.clock, self)  # type: ignore[arg-type]
         vga.attach(self.board.ports, self.board.memory)
         self.board.pci.add(2, 0, vga)
         self.bios = Bios(
@@ -138,6 +138,8 @@ class Pc:
 
     def write(self, address: int, data: bytes) -> None:
         self.uc.mem_write(address, data)
+        if 0x600 <= address < address + len(data) <= RAM:  # which unicorn would not do by itself
+            self.uc.ctl_remove_cache(address, address + len(data))
 
     def store(self, address: int, value: int, size: int) -> None:
         if address in range(WINDOW, WINDOW_END):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from machine.firmware import listing
+from tests.conftest import Golden
 
 FIRMWARE = Path(listing.__file__).parent
 LINE = re.compile(r" *\d+ (?:([0-9A-F]{8}) (\S+?(?:<rep [0-9A-F]+h>)?)(-?))? *(.*)")
@@ -22,7 +23,7 @@ def assembled(source: Path, scratch: Path) -> str:
         ["nasm", "-f", "bin", "-o", str(binary), "-l", str(lines), str(source)], check=True
     )
     code = binary.read_bytes()
-    origin = int((re.search(r"org (\S+)", source.read_text()) or [0, "0"])[1], 0)
+    origin = int(re.findall(r"org (\S+)", source.read_text())[0], 0)
     starts = [
         int(line[7:15], 16) if re.match(r"[0-9A-F]{8} ", line[7:16]) else None
         for line in lines.read_text().splitlines()
@@ -50,7 +51,7 @@ def assembled(source: Path, scratch: Path) -> str:
 
 @pytest.mark.skipif(not shutil.which("nasm"), reason="no nasm")
 @pytest.mark.parametrize("name", ["bios", "flat", "linuxboot"])
-def test_a_listing_is_what_nasm_makes(name: str, tmp_path: Path, golden) -> None:
+def test_a_listing_is_what_nasm_makes(name: str, tmp_path: Path, golden: Golden) -> None:
     golden(FIRMWARE / f"{name}.lst", assembled(FIRMWARE / f"{name}.asm", tmp_path))
 
 

@@ -42,6 +42,7 @@ def open_drives(settings: Settings, command: str) -> Drives:
         for (interface, index), options in sorted(place(asked).items()):
             name = _drive_name(interface, index, is_cd=options.is_cd)
             drive = open_drive(options, name, snapshot=settings.snapshot, report=report)
+            drive.waits = settings.icount is not None
             drives.placed[interface, index] = drive
             drives.by_name[options.id or name] = drive
     except BaseException:

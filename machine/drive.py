@@ -40,6 +40,10 @@ class Flush:
         self.error = error
         self._done.set()
 
+    def wait_quietly(self) -> None:
+        """Wait, and leave the error where it is."""
+        self._done.wait()
+
     def wait(self) -> None:
         self._done.wait()
         if self.error is not None:
@@ -73,6 +77,8 @@ class Drive:
         """The guest does not want the medium to be taken out."""
         self.is_open = False
         """The tray of a CD-ROM is out."""
+        self.waits = False
+        """Whether flushes are waited for, so that a run repeats exactly (`-icount`)."""
         self.cache = cache
         self.reads = self.writes = self.flushes = 0
         self.sectors_read = self.sectors_written = 0
@@ -129,13 +135,16 @@ class Drive:
             raise self._failed(error) from None
 
     def start_flush(self) -> Flush:
-        """Begin a flush beside the machine."""
+        """Begin a flush beside the machine, or make it now if this drive waits."""
         self.flushes += 1
         if self.cache == "unsafe" or self.image is None or not self.image.writable:
             done = Flush()
             done.finish()
             return done
-        return self._flusher.start()
+        flush = self._flusher.start()
+        if self.waits:
+            flush.wait_quietly()
+        return flush
 
     def eject(self, *, force: bool = False) -> None:
         """Take the medium out. Raises DriveError if the guest has locked the door."""

@@ -348,6 +348,14 @@ def test_flushing_beside_the_machine(tmp_path: Path) -> None:
     drive.close()
 
 
+def test_counted_time_does_not_see_how_long_a_flush_takes(disk: Path) -> None:
+    drive = Drive(open_image(str(disk)), "hd")
+    drive.waits = True
+    drive.write_sectors(0, bytes(SECTOR))
+    assert all(drive.start_flush().is_done for _ in range(20))
+    drive.close()
+
+
 TERMINATED = """
     import signal, sys, time
     from machine.drive_options import DriveOptions, open_drive

@@ -173,6 +173,7 @@ class Bios:
 
     def _post(self, call: Call) -> None:
         post.set_up_devices(self._board)
+        post.shadow_option_roms(self.guest, self._board)
         post.set_up_memory(self.guest, self._board, self.disks)
         self.keyboard.set_up()
         self.time.set_ticks_by_clock()

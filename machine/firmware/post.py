@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from machine.board import COM_PORTS, LOCAL_APIC_BASE, Board
+from machine.devices.i440fx import PAM
 from machine.firmware import bda
 from machine.firmware.call import Guest
 from machine.firmware.disk import DiskServices, disk_geometry
@@ -19,6 +20,7 @@ PM_BASE = 0x600
 
 FPU, MOUSE = 0x0002, 0x0004
 IDE_CLASS = 0x0101
+OPTION_ROMS, OPTION_ROMS_END = 0xC0000, 0xF0000
 IDE_TIMING, IDE_DECODES = 0x40, 0x8000
 
 # fmt: off
@@ -58,6 +60,14 @@ def set_up_devices(board: Board) -> None:
             for channel in (0, 2):
                 function.write_config(IDE_TIMING + channel, IDE_DECODES, 2)
             function.write_config(0x04, function.command | 5, 2)
+
+
+def shadow_option_roms(guest: Guest, board: Board) -> None:
+    """C0000h to EFFFFh become RAM with what was there: programs search it, DOS makes use of it."""
+    roms = guest.memory.read(OPTION_ROMS, OPTION_ROMS_END - OPTION_ROMS)
+    for register in range(PAM + 1, PAM + 7):
+        board.host_bridge.write_config(register, 0x33, 1)
+    guest.memory.write(OPTION_ROMS, roms)
 
 
 def _set_up_keyboard(board: Board) -> None:

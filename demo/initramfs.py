@@ -64,14 +64,17 @@ def padded(data: bytes) -> bytes:
 
 
 def folder(name: str) -> Entry:
+    """A folder that all may enter."""
     return Entry(name, stat.S_IFDIR | 0o755)
 
 
 def file(name: str, data: bytes, mode: int = 0o755) -> Entry:
+    """A file."""
     return Entry(name, stat.S_IFREG | mode, data)
 
 
 def node(name: str, major: int, minor: int) -> Entry:
+    """A character device."""
     return Entry(name, stat.S_IFCHR | 0o600, device=(major, minor))
 
 

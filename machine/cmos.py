@@ -21,7 +21,6 @@ BOOT_CODES = {"a": 1, "b": 1, "c": 2, "d": 3, "n": 4}
 DEFAULT_ORDER = "cad"
 
 KB, MB = 1 << 10, 1 << 20
-FLOPPY_1_44, FLOPPY_2_88 = 4, 5
 
 
 @dataclass(frozen=True, slots=True)

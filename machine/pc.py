@@ -26,13 +26,14 @@ from machine.running import Display, Parts, Pc
 from machine.wires import Wires
 
 if TYPE_CHECKING:
+    from machine.devices.fdc import FloppyController
     from machine.devices.vga import Vga
     from machine.firmware.kernel import Kernel
     from machine.processor import Processor
     from tcg.log import Log
     from tcg.system import SystemRunner
 
-VGA_SLOT = 2
+VGA_SLOT, FIRST_FREE_SLOT = 2, 4
 LOW_BIOS = 0x20000
 """Of a BIOS so much can be seen below one megabyte."""
 
@@ -83,8 +84,8 @@ def _assemble(pc: Pc, settings: Settings, log: Log, drives: Drives) -> Pc:
     board = build_board(clock, memory, outside)
     wires.connect(board)
     vga = _add_vga(settings, board, memory, first, unimplemented)
-    _add_disks(board, memory, drives, unimplemented)
-    _fill_cmos(board, memory, settings, drives)
+    fdc = _add_disks(board, memory, drives, unimplemented)
+    _fill_cmos(board, memory, settings, drives, fdc)
     processor, runner = _add_processor(settings, board, memory, pc, log)
     restart = _add_firmware(settings, board, memory, first, processor, drives, vga)
     if isinstance(source, InstructionTime):
@@ -100,7 +101,7 @@ def _assemble(pc: Pc, settings: Settings, log: Log, drives: Drives) -> Pc:
             time=source,
             display=_display(settings, pc, board, vga),
             log=log,
-            reset=restart,
+            resets=[fdc.reset, restart],
             statistics=getattr(runner, "statistics", dict),
         )
     )
@@ -159,6 +160,8 @@ def _with_defaults(settings: Settings) -> Settings:
     takes_cd = ("ide", 2) not in place(d for d in settings.drives if d.interface != "none")
     if takes_cd and not any(drive.is_cd for drive in settings.drives):
         settings.drives.append(DriveOptions(media="cdrom", index=2))
+    if not any(drive.interface == "floppy" for drive in settings.drives):
+        settings.drives.append(DriveOptions(interface="floppy", index=0))
     return settings
 
 
@@ -209,7 +212,9 @@ def _add_disks(
     memory: PhysicalMemory,
     drives: Drives,
     unimplemented: Unimplemented,
-) -> None:
+) -> FloppyController:
+    """IDE, floppy, and a PCI function for each disk by virtio."""
+    from machine.devices.fdc import FloppyController
     from machine.devices.ide import Ide
 
     ide = Ide(
@@ -221,9 +226,25 @@ def _add_disks(
     )
     ide.attach(board.ports)
     board.pci.add(1, 1, ide)
+    fdc = FloppyController(
+        board.clock, board.dma, board.isa_irq(6), drives.of("floppy"), unimplemented=unimplemented
+    )
+    fdc.attach(board.ports)
+    for slot, drive in enumerate(drives.of("virtio").values(), FIRST_FREE_SLOT):
+        from machine.devices.virtio_blk import VirtioBlk
+
+        blk = VirtioBlk(memory, drive, board.clock, unimplemented=unimplemented)
+        board.pci.add(slot, 0, blk)
+    return fdc
 
 
-def _fill_cmos(board: Board, memory: PhysicalMemory, settings: Settings, drives: Drives) -> None:
+def _fill_cmos(
+    board: Board,
+    memory: PhysicalMemory,
+    settings: Settings,
+    drives: Drives,
+    fdc: FloppyController,
+) -> None:
     disks = drives.of("ide")
     geometries = [
         cmos.disk_geometry(disks[n].sectors) if n in disks and not disks[n].is_cd else None
@@ -232,7 +253,7 @@ def _fill_cmos(board: Board, memory: PhysicalMemory, settings: Settings, drives:
     hardware = cmos.Hardware(
         below_4g=memory.below_4g,
         above_4g=memory.above_4g,
-        floppies=[cmos.FLOPPY_1_44 for _ in drives.of("floppy")],
+        floppies=fdc.cmos_types(),
         disks=geometries,
         order=settings.boot.once or settings.boot.order or cmos.DEFAULT_ORDER,
     )

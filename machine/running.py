@@ -54,7 +54,7 @@ class Parts:
     time: TimeSource | None = None
     display: Display | None = None
     log: Any = None
-    reset: Callable[[], None] = lambda: None
+    resets: list[Callable[[], None]] = field(default_factory=list)
     """What else a reset does, after the board's."""
     statistics: Callable[[], Mapping[str, object]] = dict
 
@@ -216,7 +216,8 @@ class Pc:
     def restart(self) -> None:
         """What a reset does; nothing may run meanwhile."""
         self.parts.board.reset()
-        self.parts.reset()
+        for reset in self.parts.resets:
+            reset()
         self.parts.processor.reset()
 
     def power_button(self) -> None:

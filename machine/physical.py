@@ -36,11 +36,13 @@ class Buffer:
 
     def __init__(self, length: int) -> None:
         self.length = -(-length // PAGE) * PAGE
-        self._memory = mmap.mmap(-1, self.length, mmap.MAP_PRIVATE | MAP_NORESERVE)
+        # A page more than is used: whoever decodes the last instruction may look behind it.
+        whole = self.length + PAGE
+        self._memory = mmap.mmap(-1, whole, mmap.MAP_PRIVATE | MAP_NORESERVE)
         self._anchor = ctypes.c_char.from_buffer(self._memory)
         self.address = ctypes.addressof(self._anchor)
         """On the host."""
-        self.view = memoryview(self._memory)
+        self.view = memoryview(self._memory)[: self.length]
 
 
 class PhysicalMemory:
@@ -221,6 +223,11 @@ class PhysicalMemory:
     def unwatch_code(self, address: int) -> None:
         """Nothing was translated from the page of an address any more."""
         self._pages[address // PAGE] &= ~HAS_CODE
+
+    def host_address(self, address: int) -> int:
+        """Where RAM or ROM is on the host; 0 for a device."""
+        entry = self._pages[address // PAGE] if address < LIMIT else 0
+        return (entry & -PAGE) + address % PAGE if entry else 0
 
     def has_memory(self, address: int) -> bool:
         """There is RAM or ROM, and no device."""

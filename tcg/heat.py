@@ -176,7 +176,8 @@ class Heat:
         distances = [*filter(None, _NOTES.unpack(self.backend.read_records(here, Notes.SIZE)))]
         if len(distances) == Notes.COUNT:
             return []
-        targets = (self.backend.read_pointer(here + far + Head.PC) for far in distances)
+        keys = (self.backend.read_pointer(here + far + Head.PC) for far in distances)
+        targets = [key & self.pc_mask for key in keys]
         return [pc for pc in targets if self._to_join(pc) is not None]
 
     def _to_join(self, pc: int) -> Block | None:

@@ -187,6 +187,7 @@ HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("walk_size", I32),
     ("walk_fault", I32),
     ("walk_pages", I32),
+    ("job", I64),
     ("walk_linear", I64),
     ("walk_physical", I64),
     ("bounce", V256),

@@ -22,8 +22,9 @@ USER, AC = 4, 8
 CAN_READ, CAN_WRITE, CAN_FETCH, IS_GLOBAL, IS_USER = (1 << n for n in range(5))
 """The bits of `walk_rights`."""
 
-CURRENT, SYSTEM, PHYSICAL = 0, 1, 2
-"""`Access.mmu`: by the privilege in force, as the supervisor whatever that is, without paging."""
+CURRENT, SYSTEM, PHYSICAL, HOST = range(4)
+"""`Access.mmu`: by the privilege in force, as the supervisor whatever that is, without paging; and
+the host's own memory, for routines that are not the guest's."""
 
 
 class PageFault(Exception):

@@ -19,6 +19,7 @@ from tcg.faults import GuestFault
 from tcg.forms import Form, Forms, Operand
 from tcg.frontend import Frontend
 from tcg.heat import Heat, Plan
+from tcg.native.blocks import NativeBlocks
 from tcg.reading import PAGE, CodeReader
 from tcg.state import MODE_BITS, Head, Record, where_of
 from tcg.translator import Decoded, Step, Translator
@@ -50,6 +51,9 @@ class CodeMemory(Protocol):
 
     def has_memory(self, address: int) -> bool:
         """There is RAM or ROM, and no device."""
+
+    def host_address(self, address: int) -> int:
+        """Where RAM or ROM is on the host; 0 for a device."""
 
 
 class FetchFault(GuestFault):
@@ -99,6 +103,7 @@ class SystemTranslator(Translator):
         self.space: Space
         self.locate: Callable[[int], int]
         """The physical address of code at a linear one; raises FetchFault."""
+        self.native: NativeBlocks | None = None
         self.second: tuple[int, int] | None = None
         """The linear and the physical address of the second page of the block translated last."""
         self.page_form = _page_form(backend.native["s_page"])
@@ -120,6 +125,10 @@ class SystemTranslator(Translator):
         A block ends before an instruction that reaches into the next page.  One that begins with
         such an instruction has no other; it looks each time where its second page is.
         """
+        if self.native is not None and self.on_translated is None:
+            made = self._natively(pc)
+            if made is not None:
+                return made
         code = self.reader(pc)
         decoded = self._decode(code)
         self.second = None
@@ -128,7 +137,23 @@ class SystemTranslator(Translator):
             self.second = linear, self.locate(linear)
             decoded.steps.insert(0, Step(pc, self.page_form, self.second))
             decoded.barrier = 0
-        return self._finish(pc, code, decoded, None)
+        made = self._finish(pc, code, decoded, None)
+        if self.native is not None:
+            self.native.update(step.form.row for step in decoded.steps)
+        return made
+
+    def _natively(self, pc: int) -> Translation | None:
+        """The block as native code makes it, if it can."""
+        assert self.native is not None
+        linear = self.space.linear(pc)
+        host = self.physical.host_address(self.locate(linear))
+        if not host:
+            return None
+        if not self.goto_form.address:
+            self.maker.make_handlers([self.goto_form])
+        self.second = None
+        room, base = PAGE - linear % PAGE, self.space.base
+        return self.native.translate(pc, host, room, base, self.limit, self.goto_form)
 
     def translate_alone(self, pc: int) -> Translation:
         """Translate just the instruction at `pc`; raises FetchFault."""
@@ -200,6 +225,8 @@ class SystemCode:
         self.statistics = {"blocks": 0, "records": 0, "code_writes": 0}
         self.where: Callable[[int], int]
         self.protect: Callable[[int], None]
+        self.native_blocks: Callable[[Any, Forms], NativeBlocks | None] = lambda *_: None
+        """Makes what translates the blocks of a mode natively."""
         self.limit: int | None = None
         self.on_translated: Callable[[int, bytes], None] | None = None
         self._frontend = frontend
@@ -236,6 +263,7 @@ class SystemCode:
             made = SystemTranslator(frontend, forms, self.backend, self.memory)
             made.locate = self.locate
             made.on_translated = self.on_translated
+            made.native = self.native_blocks(frontend, forms)
             self._translators[space.mode] = made
             if self.limit is not None:
                 made.limit = self.limit

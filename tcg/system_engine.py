@@ -13,11 +13,12 @@ from tcg.backend import Backend
 from tcg.blocks import BlockTable
 from tcg.cpu import Cpu
 from tcg.engine import LISTINGS, EngineOptions, Exit, dump_registers
-from tcg.forms import Form, finish_form, make_filler
+from tcg.forms import Form, Forms, finish_form, make_filler
 from tcg.frontend import GuestException
 from tcg.heat import Heat
 from tcg.ir import Function
 from tcg.log import Log
+from tcg.native.blocks import NativeBlocks, Pool
 from tcg.reading import PAGE
 from tcg.state import EXACT, NO_ADDRESS, Reason
 from tcg.system import AC, READ, USER, WRITE, Guest, PageFault
@@ -94,6 +95,8 @@ class SystemEngine:
         )
         self.code.where = self._where
         self.code.protect = self._protect
+        self._pool = Pool(backend)
+        self.code.native_blocks = self._native_blocks
         if options.one_instruction:
             self.code.limit = 1
         if log.wants("in_asm"):
@@ -113,10 +116,8 @@ class SystemEngine:
         }
 
     @staticmethod
-    def _routines(guest: Guest) -> Any:
+    def _routines(guest: Guest) -> Forms:
         """What takes the place of a frontend's forms where there is none."""
-        from tcg.forms import Forms
-
         return Forms(guest.frontend(0))
 
     def _routine(self, name: str, function: Function) -> Form:
@@ -128,6 +129,28 @@ class SystemEngine:
         form = finish_form(function, -1, (), True, {})
         self.backend.make_handlers([form])
         return form
+
+    def _own_routine(self, name: str, build: Callable[[Function], None]) -> int:
+        """The address of a routine of our own, built if no earlier run has made it."""
+        symbol = f"h_{name}"
+        (address,) = self.backend.handler_addresses([symbol])
+        if address:
+            return address
+        function = Function("routine", symbol)
+        build(function)
+        form = finish_form(function, -1, (), True, {})
+        self.backend.make_handlers([form])
+        return form.address
+
+    def _native_blocks(self, frontend: Any, forms: Forms) -> NativeBlocks:
+        return NativeBlocks(
+            frontend, forms, self.backend, self._pool, self._own_routine, self._run_routine
+        )
+
+    def _run_routine(self, code: int, job: int) -> None:
+        assert self._cpu is not None
+        self._cpu.set_header("job", job)
+        self.backend.mmu.routine(self._cpu.address, code)
 
     # -- CPUs ------------------------------------------------------------------------------
 

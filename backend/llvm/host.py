@@ -284,6 +284,9 @@ class LlvmBackend:
         packed = bytes(self.client.call("compile", request)["blob"])
         self._install_handlers(Blob.unpack(packed))
         entries = {f"form:{form.row}:{form.symbol}": msgpack.packb(form.dump()) for form in forms}
+        if self._rows is not None:
+            for form in forms:  # a frontend of another mode may know them under the same name
+                self._rows.setdefault(form.row, []).append(msgpack.packb(form.dump()))
         entries[f"blob:{len(forms)}:{digest(packed)}"] = packed
         self._pack.add(entries)
 

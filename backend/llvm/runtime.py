@@ -269,6 +269,9 @@ class NativeMmu:
         self.where = ctypes.PYFUNCTYPE(word, pointer, word)(at["mmu_where"])
         self.translate: Callable[[int, int, int, int], int]
         self.translate = ctypes.PYFUNCTYPE(word, pointer, half, word, half)(at["mmu_translate"])
+        self.routine: Callable[[int, int], None]
+        self.routine = ctypes.PYFUNCTYPE(None, pointer, pointer)(at["mmu_routine"])
+        """Run code (the second argument) that returns."""
         self._kept: list[Any] = []
 
     def connect(

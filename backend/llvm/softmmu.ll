@@ -976,3 +976,11 @@ tlb.end:
 done:
   ret void
 }
+
+; ---- routines ---------------------------------------------------------------------------------------------
+
+; Run a routine: code that returns when it is done.
+define void @mmu_routine(ptr %env, ptr %code) nounwind {
+  call tailcc void %code(ptr %env, ptr null, ptr null)
+  ret void
+}

@@ -41,7 +41,7 @@ from tcg.ir import Access, Block, Function, Value
 from tcg.passes.graph import reverse_postorder, successors
 from tcg.reading import PAGE
 from tcg.state import HEADER, MODE_BITS, NO_ADDRESS, Head, Reason
-from tcg.system import CURRENT, PHYSICAL
+from tcg.system import CURRENT, HOST, PHYSICAL
 from tcg.types import I64
 
 FUNCTIONS = {
@@ -219,6 +219,9 @@ class SoftMmu(Lowering):
         self._check(access, address)
         size = access.type.bits // 8
         t = self._memory_type(access)
+        if access.mmu == HOST:
+            pointer = self.temp(f"inttoptr i64 {self.operand(address)} to ptr")
+            return self.temp(f"load {t}, ptr {pointer}, align 1")
         if access.mmu == PHYSICAL:
             arguments = ("ptr %env", f"i64 {self.operand(address)}", f"i64 {size}")
             wide = self.call_mmu("mmu_physical_load", *arguments)
@@ -230,6 +233,10 @@ class SoftMmu(Lowering):
         self._check(access, address)
         size = access.type.bits // 8
         t = self._memory_type(access)
+        if access.mmu == HOST:
+            pointer = self.temp(f"inttoptr i64 {self.operand(address)} to ptr")
+            self.line(f"store {t} {text}, ptr {pointer}, align 1")
+            return
         if access.mmu != PHYSICAL:
             self.write(address, size, access.mmu, t, text)
             return

@@ -7,11 +7,12 @@ place of those for programs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 
 from frontends.x86.frontend import X86Frontend
-from frontends.x86.modes import CHECK_FLOATS, CODE, CODE_WIDTHS, NO_FPU
+from frontends.x86.modes import CHECK_FLOATS, CODE, CODE_WIDTHS, IGNORED, NO_FPU
 from frontends.x86.operands import Meaning, lift_row
 from frontends.x86.privileged.builder import SystemX86
 from frontends.x86.privileged.fpu_presence import require_fpu
@@ -21,7 +22,16 @@ from tcg.build import Builder
 from tcg.fields import FieldLike
 from tcg.frontend import Decoded
 from tcg.ir import Function
+from tcg.native.decoder import NativeDecoder
 from tcg.types import integer
+
+NEEDED = {
+    "x87.decode": NO_FPU,
+    "mmx.decode": NO_FPU,
+    "sse.decode": NO_FPU | CHECK_FLOATS,
+    "avx.decode": NO_FPU | CHECK_FLOATS,
+}
+"""What the rows of these tables depend on, of the bits that others ignore."""
 
 
 class SystemFrontend(X86Frontend):
@@ -48,7 +58,9 @@ class SystemFrontend(X86Frontend):
         self.layout = self.state.layout
         self.rotating = self.state.rotating
         self.address_type = integer(width)
+        self._absent = absent
         self.decode = self.table.decoder(self.mode, absent, self.state.no_register)
+        self._form_names: dict[int, str] = {}
         self.checks_floats = bool(bits & CHECK_FLOATS)
 
     @cached_property
@@ -57,6 +69,15 @@ class SystemFrontend(X86Frontend):
         from frontends.x86.privileged.meanings import system_meanings
 
         return system_meanings(self.table)
+
+    def form_name(self, row: int) -> str:
+        """The mode's name without what the row does not depend on."""
+        name = self._form_names.get(row)
+        if name is None:
+            family = os.path.basename(self.table.rows[row].place.partition(":")[0])
+            ignored = IGNORED & ~NEEDED.get(family, 0)
+            name = self._form_names[row] = f"x86s_{self.width}_{self.bits & ~ignored:03x}"
+        return name
 
     def new_builder(self, function: Function) -> SystemX86:
         """A builder with the system's registers."""
@@ -71,6 +92,10 @@ class SystemFrontend(X86Frontend):
             require_fpu(b, meaning)
         if not b.block.is_closed:
             lift_row(b, found, meaning)
+
+    def native_decoder(self) -> NativeDecoder:
+        """The decoder as IR."""
+        return self.table.native_decoder(self.mode, self._absent, self.state.no_register)
 
     def disassemble(self, decoded: Decoded, pc: int) -> str:
         """The instruction in Intel's syntax."""

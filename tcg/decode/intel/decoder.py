@@ -144,6 +144,11 @@ def _split(key: int) -> tuple[int, int, int]:
     return key >> 6 & 3, key >> 3 & 7 | key >> 7 & 8, key & 7 | key >> 5 & 8
 
 
+def make_forms(mode: int, none: int) -> tuple[dict[int, Form], dict[int, Form]]:
+    """What ModRM bytes say with addresses of 32 or 64 bits, and with those of 16."""
+    return _Forms(mode, none), _Forms16(mode, none)
+
+
 def make_decoder(mode: int, dispatch: Dispatch, none: int = 0) -> Decode:  # noqa: C901
     """decode(code, at, pc) for 16-, 32- or 64-bit code.
 

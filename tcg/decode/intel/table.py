@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from tcg.decode.intel.decoder import Decode, Dispatch, make_decoder
 from tcg.decode.intel.operands import Operand, operand
 from tcg.frontend import Decoded
+
+if TYPE_CHECKING:
+    from tcg.decode.intel.native import IntelDecoder
 
 MODES = (16, 32, 64)
 
@@ -122,6 +125,15 @@ class Table:
         if key not in self._decoders:
             self._decoders[key] = make_decoder(mode, self._dispatch(mode, absent), none)
         return self._decoders[key]
+
+    def native_decoder(
+        self, mode: int, absent: frozenset[str] = frozenset(), none: int = 0
+    ) -> IntelDecoder:
+        """The same decoder as IR: see tcg.native."""
+        from tcg.decode.intel.native import IntelDecoder
+
+        none = none or (16 if mode == 64 else 8)
+        return IntelDecoder(self._dispatch(mode, absent), mode, none, len(self.rows))
 
     def features(self) -> frozenset[str]:
         """The CPU features that rows need."""

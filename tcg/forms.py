@@ -245,7 +245,7 @@ _STORING = (ops.STORE, ops.CAS, ops.RMW, ops.BULK)
 
 def _symbol(frontend: Frontend, row: int, answers: dict[str, int]) -> str:
     tail = "".join(f"_{answer}" for answer in answers.values())
-    return f"h_{frontend.name}_{frontend.row_name(row)}{tail}".replace("-", "m")
+    return f"h_{frontend.form_name(row)}_{frontend.row_name(row)}{tail}".replace("-", "m")
 
 
 def make_filler(form: Form) -> Callable[..., None]:

@@ -79,6 +79,11 @@ class Frontend(Protocol):
     def row_name(self, row: int) -> str:
         """The row's name."""
 
+    def form_name(self, row: int) -> str:
+        """The name, less what the row's meaning does not depend on: modes with the same one share
+        the row's handlers.
+        """
+
     def new_builder(self, function: Function) -> Builder:
         """A builder with this ISA's registers, for `lift`."""
 

@@ -91,6 +91,10 @@ class PpcFrontend:
         """The row's name."""
         return self._rows[row].name
 
+    def form_name(self, row: int) -> str:
+        """All modes differ."""
+        return self.name
+
     def new_builder(self, function: Function) -> Ppc:
         """A builder with PowerPC's registers."""
         return Ppc(function, self.state, self.mode)

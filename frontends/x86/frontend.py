@@ -72,6 +72,10 @@ class X86Frontend:
         """A name for the row that no other one has, fit for a symbol."""
         return _NOT_IN_SYMBOLS.sub("_", self.table.rows[row].key)
 
+    def form_name(self, row: int) -> str:
+        """All modes differ."""
+        return self.name
+
     def new_builder(self, function: Function) -> X86:
         """A builder with x86's registers."""
         return X86(function, self.state, self.mode, self.checks_floats)

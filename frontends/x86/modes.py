@@ -56,6 +56,8 @@ CHECK_FLOATS = 1 << 8
 TRACE = 1 << 9
 """EFLAGS.TF: a debug exception follows each instruction."""
 
+IGNORED = NO_FPU | CHECK_FLOATS | TRACE
+"""What only floating-point instructions, or none, depend on."""
 ALL_BITS = CODE | STACK32 | FLAT | PROTECTED | NO_FPU | LONG | VM86 | CHECK_FLOATS | TRACE
 
 CODE_WIDTHS = (16, 32, 64)

@@ -17,7 +17,17 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from frontends.x86.context import SIZES, X86, Field
-from frontends.x86.modes import CODE, CODE_64, FLAT, LONG, PROTECTED, STACK32, VM86, update_mode
+from frontends.x86.modes import (
+    CODE,
+    CODE_64,
+    FLAT,
+    IGNORED,
+    LONG,
+    PROTECTED,
+    STACK32,
+    VM86,
+    update_mode,
+)
 from frontends.x86.state import CS, DS, ES, SP, SS, X86State
 from frontends.x86.system_state import (
     BIG,
@@ -84,13 +94,14 @@ class SystemX86(X86):
     def go_on_in_mode(self, when: Value | None = None) -> None:
         """Go on with the next instruction, which another mode than this may be for.
 
-        `when`: only then the mode may be another one.
+        `when`: only then the mode may be another one.  Not for what changes the mode of
+        floating-point instructions, in which others do not differ.
         """
         target = self.value(self.word, self.next_pc)
         self.flags.flush()
         if when is None:
             self.update_mode()
-            when = self.get(HEADER["mode"]).ne(self.bits)
+            when = (self.get(HEADER["mode"]) & ~IGNORED).ne(self.bits & ~IGNORED)
             self.jump(target, when, hint="far")
         else:
             with self.when(when, likely=False):

@@ -92,7 +92,7 @@ def clts(c: X86) -> None:
         return
     cr0 = c.slots["cr0"]
     c.put(cr0, c.get(cr0) & ~CR0_TS)
-    c.go_on_in_mode()
+    c.jump_far(c.value(c.word, c.next_pc))
 
 
 @insn
@@ -104,7 +104,7 @@ def lmsw(c: X86, source: Value) -> None:
     cr0 = c.slots["cr0"]
     old = c.get(cr0)
     c.put(cr0, old & ~0xE | source.zext(c.word) & 0xF | old & CR0_PE)
-    c.go_on_in_mode()
+    c.jump_far(c.value(c.word, c.next_pc))
 
 
 @insn

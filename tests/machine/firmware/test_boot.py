@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from machine.firmware.disk import Drives
 from machine.images.opening import open_image, overlay_of
 from tests.machine.firmware.harness import Pc
 
-GUESTS = Path("/work/shared/guests")
+GUESTS = Path(
+    os.environ.get("QEMUPY_GUESTS", Path(__file__).resolve().parents[4] / "shared" / "guests")
+)
+"""Where images of other systems are, which are no part of the project."""
 FREEDOS, ELKS = GUESTS / "freedos722.img", GUESTS / "elks-fd1440.img"
 
 # Writes X to the screen and waits for ever.

@@ -8,13 +8,17 @@ PIP     := $(PY) -m pip --disable-pip-version-check --quiet
 RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
 
-.PHONY: help demo test test-all check format bless bench docs guests clean
+.PHONY: help demo demo-linux test test-all check format bless bench docs guests clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-demo: $(RUNTIME) ## run a bundled PowerPC program; shows its output, the tiers it reached, its speed
+demo: $(RUNTIME) ## run a bundled PowerPC program, and boot a bundled disk in a PC
 	@$(PY) -m demo.run
+	@$(PY) -m demo.pc
+
+demo-linux: $(RUNTIME) ## fetch Debian's kernel and busybox, and boot them to a shell
+	@$(PY) -m demo.linux i386
 
 test: $(DEV) tools ## the tests that fit into a coffee break
 	$(PY) -m pytest -m "not slow"

@@ -78,6 +78,8 @@ class Shape:
     """The offsets of ES, CS, SS, DS and, in 32 bits, FS and GS."""
     segment_step: int
     ldt: int
+    above: int
+    """What the upper halves of registers get: ones, of a TSS of 16 bits (as on a 386)."""
 
     @property
     def flags(self) -> int:
@@ -88,8 +90,8 @@ class Shape:
         return self.ip + 2 * self.size
 
 
-SHAPE_16 = Shape(2, 0x2B, None, 0x0E, tuple(range(0x22, 0x2A, 2)), 2, 0x2A)
-SHAPE_32 = Shape(4, 0x67, 0x1C, 0x20, tuple(range(0x48, 0x60, 4)), 4, 0x60)
+SHAPE_16 = Shape(2, 0x2B, None, 0x0E, tuple(range(0x22, 0x2A, 2)), 2, 0x2A, 0xFFFF_0000)
+SHAPE_32 = Shape(4, 0x67, 0x1C, 0x20, tuple(range(0x48, 0x60, 4)), 4, 0x60, 0)
 TRAP_BIT = 0x64
 
 
@@ -128,6 +130,11 @@ class Entry:
     def limit(self) -> int:
         limit = self.low & 0xFFFF | self.high & 0xF_0000
         return limit << 12 | 0xFFF if self.high & GRANULARITY else limit
+
+    @property
+    def rights(self) -> int:
+        """What the slot `seg_rights` keeps."""
+        return self.high & RIGHTS_MASK
 
     @property
     def is_code(self) -> bool:
@@ -263,7 +270,7 @@ class _Switch:
     def _load(self, target: Entry, task: dict[str, int]) -> None:
         """Registers first, which cannot fail; then what descriptors say."""
         core, shape = self.core, target.shape
-        self._put(TR, target.selector, target.base, target.limit, target.high | BUSY << 8)
+        self._put(TR, target.selector, target.base, target.limit, target.rights | BUSY << 8)
         core.set("cr0", core.get("cr0") | CR0_TS)
         core.set("dr7", core.get("dr7") & ~LOCAL_BREAKPOINTS)
         if "cr3" in task and core.get("cr0") & CR0_PG:
@@ -273,7 +280,7 @@ class _Switch:
         write_eflags(core.state, core.cpu, flags)
         core.cpu.pc = task["ip"]
         for number in range(8):
-            core.set_gpr(number, task[f"r{number}"], 4)
+            core.set_gpr(number, task[f"r{number}"] | shape.above, 4)
         pushes_code, core_error = core.get("ask_c") & 1, core.get("int_error")
         core.set("int_kind", 0)
         if flags & IF and core.get("intr_wanted"):
@@ -295,7 +302,7 @@ class _Switch:
         cpu.set(state.selectors.slots[number], selector)
         cpu.set(state.seg_base.slots[number], base)
         cpu.set(state.seg_limit.slots[number], limit)
-        cpu.set(state.seg_rights.slots[number], rights & (RIGHTS_MASK | UNUSABLE))
+        cpu.set(state.seg_rights.slots[number], rights)
 
     def _load_segments(self, task: dict[str, int], is_virtual: bool) -> None:
         """LDTR, CS, SS, then the data segments; until one is loaded it is null.
@@ -324,7 +331,7 @@ class _Switch:
         found = self._entry(selector, INVALID_TSS)
         wrong = found.type != LDT or not found.high & PRESENT
         self._refuse(INVALID_TSS, found.code, wrong)
-        self._put(LDTR, selector, found.base, found.limit, found.high)
+        self._put(LDTR, selector, found.base, found.limit, found.rights)
 
     def _load_code(self, selector: int) -> None:
         self._refuse(INVALID_TSS, 0, not selector & 0xFFFC)
@@ -362,7 +369,7 @@ class _Switch:
         """Load a register with a descriptor, which is accessed now."""
         if not found.high & ACCESSED:
             self._write(found.address + 5, (found.high | ACCESSED) >> 8, 1)
-        self._put(number, found.selector, found.base, found.limit, found.high | ACCESSED)
+        self._put(number, found.selector, found.base, found.limit, found.rights | ACCESSED)
 
     def _push(self, value: int, size: int) -> None:
         """Push an exception's error code on the new task's stack."""

@@ -27,7 +27,7 @@ CODE3 equ 0x1b
 DATA3 equ 0x23
 MAIN equ 0x28
 TASK32 equ 0x30
-FIRST equ 0x38
+DATA16 equ 0x38
 
 bits 16
 entry:
@@ -238,7 +238,7 @@ received:
         mov [record + 36], eax          ; cs
         pop eax
         mov [record + 40], eax          ; eflags
-        mov [record + 44], esp
+        mov [record + 44], sp
         str [record + 56]
         sldt [record + 58]
         mov eax, [selector]
@@ -272,13 +272,13 @@ received:
         rep outsb
         ret
 
-landing_code:
-        mov ebp, esp
-        mov eax, [ss:esp]
-        mov ecx, [ss:esp + 4]
-        mov edx, [ss:esp + 8]
-        mov esi, [ss:esp + 12]
-        mov edi, [ss:esp + 16]
+landing_code:                           ; ESP may have ones in its upper half on a 16-bit stack
+        movzx ebp, sp
+        mov eax, [ss:ebp]
+        mov ecx, [ss:ebp + 4]
+        mov edx, [ss:ebp + 8]
+        mov esi, [ss:ebp + 12]
+        mov edi, [ss:ebp + 16]
         int 0x80
 landing_end:
 
@@ -453,6 +453,7 @@ gdt_image:
         DESCRIPTOR 0, 0xfffff, 0xf3, 0xc0       ; 20 data, DPL 3
         DESCRIPTOR TSS_MAIN, 0x67, 0x89, 0      ; 28
         DESCRIPTOR TSS_32, 0x67, 0x89, 0        ; 30
+        DESCRIPTOR 0, 0xffff, 0x93, 0           ; 38
 %assign dpl 0
 %rep 4
 %assign type 0x10
@@ -509,7 +510,7 @@ tss_32_image:
 tss_16_image:
         dw 0x28, 0x4800, DATA0, 0, 0, 0, 0, LANDING, 2
         dw 1, 2, 3, 4, STACK_TASK, 5, 6, 7
-        dw DATA0, CODE0, DATA0, DATA0, 0
+        dw DATA0, CODE0, DATA16, DATA0, 0
         times 0x300 - ($ - tss_main_image) db 0
 
 ROM_END

@@ -26,6 +26,11 @@ CURRENT, SYSTEM, PHYSICAL, HOST = range(4)
 """`Access.mmu`: by the privilege in force, as the supervisor whatever that is, without paging; and
 the host's own memory, for routines that are not the guest's."""
 
+FLUSH_PAGE, FLUSH_ALL = 0xF_FFFE_0000, 0xF_FFFE_0008
+"""Physical addresses where no memory is: eight bytes stored there are a linear address whose
+translation is forgotten, or nothing, and all are.  A jump of hint "far" is to follow.
+"""
+
 
 class PageFault(Exception):
     """An access that paging does not allow: its linear address and the guest's error code."""

@@ -24,7 +24,19 @@ from tcg.ir import Access, Function, Value
 from tcg.log import Log
 from tcg.reading import PAGE
 from tcg.state import HEADER, Reason
-from tcg.system import AC, FETCH, PHYSICAL, READ, SYSTEM, USER, WRITE, Guest, PageFault
+from tcg.system import (
+    AC,
+    FETCH,
+    FLUSH_ALL,
+    FLUSH_PAGE,
+    PHYSICAL,
+    READ,
+    SYSTEM,
+    USER,
+    WRITE,
+    Guest,
+    PageFault,
+)
 from tcg.translator import MAX_BLOCK_INSTRUCTIONS
 from tcg.types import VOID
 
@@ -85,7 +97,12 @@ class _PhysicalAccess:
         return self._mmu.physical.load(address, size).to_bytes(size, "little")
 
     def write(self, address: int, data: bytes) -> None:
-        self._mmu.store(address, data)
+        if address == FLUSH_PAGE:
+            self._mmu.flush(int.from_bytes(data, "little"))
+        elif address == FLUSH_ALL:
+            self._mmu.flush(None)
+        else:
+            self._mmu.store(address, data)
 
 
 class _SystemAccess:

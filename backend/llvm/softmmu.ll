@@ -583,7 +583,16 @@ plain:
   ret void
 other:
   %is_device = icmp eq i64 %entry, 0
-  br i1 %is_device, label %device, label %done
+  br i1 %is_device, label %special, label %done
+special:
+  switch i64 %physical, label %device [ i64 {{FLUSH_PAGE}}, label %flush.page
+                                        i64 {{FLUSH_ALL}}, label %flush.all ]
+flush.page:
+  call void @mmu_flush_page(ptr %env, i64 %value)
+  ret void
+flush.all:
+  call void @mmu_flush(ptr %env)
+  ret void
 device:
   %write = load ptr, ptr @mmu_on_write
   %size.here = trunc i64 %size to i32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tcg.system import FLUSH_ALL, FLUSH_PAGE
+
 TLB_LINES, TLB_LINE_BYTES = 1024, 32
 TLB_CODE_LINES, TLB_CODE_LINE_BYTES = 256, 16
 TLB_CODE = TLB_LINES * TLB_LINE_BYTES
@@ -42,6 +44,8 @@ NUMBERS: dict[str, int] = {
     "CONTEXTS": CONTEXTS,
     "SYSTEM_JUMP_MASK": (1 << SYSTEM_JUMP_BITS) - 1,
     "PHYSICAL_LIMIT": PHYSICAL_LIMIT,
+    "FLUSH_PAGE": FLUSH_PAGE,
+    "FLUSH_ALL": FLUSH_ALL,
     "WRITABLE | HAS_CODE": 6,
 }
 """All of it by name, for softmmu.ll."""

@@ -67,8 +67,6 @@ ASK_READ_MSR = 22
 """EDX:EAX <- the model-specific register ECX."""
 ASK_WRITE_MSR = 23
 """The model-specific register ECX <- EDX:EAX."""
-ASK_FLUSH_PAGE = 24
-"""INVLPG of the linear address `ask_a`."""
 ASK_WRITE_DEBUG = 25
 """Debug register `ask_a` <- `ask_b`."""
 ASK_READ_CONTROL = 26
@@ -81,8 +79,6 @@ ASK_WAIT = 29
 """MWAIT: like HLT, but may go on at once."""
 ASK_READ_TSC = 31
 """EDX:EAX <- the time-stamp counter, where it counts instructions."""
-ASK_FLUSH_ALL = 30
-"""The paging structures may have changed: all translations of addresses go."""
 ASK_TASK_SWITCH = 48
 """A task switch to the TSS of selector `ask_a`.  `ask_b`: 0 by JMP, 1 by CALL, 2 by IRET, 3 by an
 interrupt or exception; `ask_c`: 1 if an error code is to be pushed, which `int_error` is."""

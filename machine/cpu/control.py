@@ -39,9 +39,7 @@ class Control:
 
     def write(self, number: int, value: int) -> None:
         """CRn <- value"""
-        {0: self._write_cr0, 3: self._write_cr3, 4: self._write_cr4, 8: self._write_cr8}[number](
-            value
-        )
+        {0: self._write_cr0, 4: self._write_cr4, 8: self._write_cr8}[number](value)
 
     def read_cr8(self) -> int:
         """The task priority, of the local APIC."""
@@ -73,10 +71,6 @@ class Control:
         elif not is_on and efer & bits.EFER_LMA:
             refuse_unless(not is_long_code)
             core.set("efer", efer & ~bits.EFER_LMA)
-
-    def _write_cr3(self, value: int) -> None:
-        self._core.set("cr3", value)
-        self._core.flush()
 
     def _write_cr4(self, value: int) -> None:
         core = self._core

@@ -14,8 +14,6 @@ from frontends.x86.context import SIZES
 from frontends.x86.state import (
     ASK_CHECK_FLOATS,
     ASK_CPUID,
-    ASK_FLUSH_ALL,
-    ASK_FLUSH_PAGE,
     ASK_PORT_IN,
     ASK_PORT_INS,
     ASK_PORT_OUT,
@@ -73,8 +71,6 @@ class Services:
             ASK_READ_CONTROL: self._read_control,
             ASK_READ_MSR: self._read_msr,
             ASK_WRITE_MSR: self._write_msr,
-            ASK_FLUSH_PAGE: self._flush_page,
-            ASK_FLUSH_ALL: core.flush,
             ASK_WRITE_DEBUG: self._write_debug,
             ASK_WRITE_XCR: self._write_xcr,
             ASK_READ_TSC: self._read_tsc,
@@ -150,9 +146,6 @@ class Services:
 
     def _write_xcr(self) -> None:
         self._control.write_xcr(self._core.gpr(CX) & WORD, self._double())
-
-    def _flush_page(self) -> None:
-        self._core.runner.flush_tlb(self._core.cpu, self._core.get("ask_a"))
 
     def _resume(self) -> None:
         raise Refusal(GuestException.ILLEGAL)

@@ -274,6 +274,70 @@ def test_ferr_is_irq13() -> None:
     assert True in raised
 
 
+# -- paging ----------------------------------------------------------------------------------------
+
+PROTECTED = """
+    cli; mov word ptr [0x600], 0x1f; mov dword ptr [0x602], offset gdt; lgdt [0x600]
+    mov eax, cr0; or al, 1; mov cr0, eax; ljmp 8, offset protected
+    .balign 8
+    gdt: .quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0
+    .code32
+    protected: mov ax, 0x10; mov ds, ax; mov es, ax; mov ss, ax; mov esp, 0x7000
+"""
+"""Into 32-bit protected mode with flat segments."""
+
+IDENTITY = """
+    mov edi, 0x11000; mov eax, 3; 1: stosd; add eax, 0x1000; cmp edi, 0x12000; jb 1b
+    mov dword ptr [0x10000], 0x11003
+    mov eax, 0x10000; mov cr3, eax; mov eax, cr0; or eax, 0x80000000; mov cr0, eax
+"""
+"""Paging, 4 MiB as they are: the directory is at 10000h, the table at 11000h."""
+
+
+@pytest.mark.parametrize("engine", ["interp", "threaded"])
+def test_pages_that_move(engine: str) -> None:
+    """INVLPG and CR3 have the new place of a page seen, of data and of code."""
+    machine = run(
+        f"""{PROTECTED} {IDENTITY}
+        mov dword ptr [0x20000], 0x11111111; mov dword ptr [0x21000], 0x22222222
+        mov dword ptr [0x11000 + 4 * 0x30], 0x20003; mov esi, [0x30000]
+        mov dword ptr [0x11000 + 4 * 0x30], 0x21003; invlpg [0x30000]; mov edi, [0x30000]
+        mov dword ptr [0x11000 + 4 * 0x30], 0x20003; mov eax, cr3; mov cr3, eax; mov ebp, [0x30000]
+        mov dword ptr [0x20010], 0xc301b3; mov dword ptr [0x21010], 0xc302b3
+        mov ecx, 0x30010; call ecx; mov bh, bl
+        mov dword ptr [0x11000 + 4 * 0x30], 0x21003; invlpg [0x30000]; call ecx
+        {STOP}""",
+        engine,
+    )
+    assert (machine["si"], machine["di"], machine["bp"]) == (0x11111111, 0x22222222, 0x11111111)
+    assert machine["bx"] & 0xFFFF == 0x0102
+
+
+@pytest.mark.parametrize("engine", ["interp", "threaded"])
+def test_page_faults(engine: str) -> None:
+    """CR2, the error code and EIP; the handler mends the page and the access is done again."""
+    machine = run(
+        f"""{PROTECTED} {IDENTITY}
+        mov dword ptr [0x5000 + 8 * 14], offset mend + 0x80000
+        mov dword ptr [0x5004 + 8 * 14], 0x8e00
+        mov word ptr [0x600], 0x7ff; mov dword ptr [0x602], 0x5000; lidt [0x600]
+        mov dword ptr [0x11000 + 4 * 0x30], 0x20000; mov dword ptr [0x20004], 0x55
+        mov ebx, offset here; here: mov [0x30004], ebx
+        mov eax, cr0; or eax, 0x10000; mov cr0, eax
+        mov dword ptr [0x11000 + 4 * 0x31], 0x20001; mov [0x31004], esi
+        {STOP}
+        mend: mov esi, [esp]; mov edi, [esp + 4]; mov ebp, cr2; mov [0x700 + ecx * 4], esi
+        mov [0x710 + ecx * 4], ebp; inc ecx
+        mov edx, ebp; shr edx, 12; or dword ptr [0x11000 + edx * 4], 3; invlpg [ebp]
+        add esp, 4; iretd""",
+        engine,
+    )
+    assert machine["cx"] == 2
+    words = [int.from_bytes(machine.memory.read(at, 4), "little") for at in range(0x700, 0x718, 4)]
+    assert words[:2] == [2, 3]
+    assert words[4:6] == [0x30004, 0x31004]
+
+
 # -- registers by name -----------------------------------------------------------------------------
 
 

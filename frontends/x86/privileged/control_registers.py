@@ -1,7 +1,8 @@
 """Control and debug registers, and what works on them (SDM vol. 3, 2.5, 2.8 and 17.2).
 
 What a write to one has as a consequence, from paging to breakpoints, is the client's business
-(machine/processor.py); CR2, CLTS and LMSW have none but for the mode.
+(machine/processor.py).  CR2, CLTS and LMSW have none but for the mode; CR3 and INVLPG, which are
+used all the time, are done here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from frontends.insn import insn
 from frontends.x86.context import SIZES, X86
 from frontends.x86.privileged.builder import SystemX86, system
 from frontends.x86.state import (
-    ASK_FLUSH_PAGE,
     ASK_READ_CONTROL,
     ASK_WRITE_CONTROL,
     ASK_WRITE_DEBUG,
@@ -20,6 +20,7 @@ from frontends.x86.state import (
 from frontends.x86.system_state import CR0_PE, CR0_TS, CR4_DE, CR4_OSXSAVE
 from tcg.frontend import GuestException
 from tcg.ir import Value
+from tcg.system import FLUSH_ALL, FLUSH_PAGE
 from tcg.types import I32, I64
 
 PLAIN = {0: "cr0", 2: "cr2", 3: "cr3", 4: "cr4"}
@@ -80,8 +81,17 @@ def write_control(c: X86, source: Value) -> None:
         return
     if number == 2:
         c.put(c.slots["cr2"], source.zext(c.word))
+    elif number == 3:
+        c.put(c.slots["cr3"], source.zext(c.word))
+        _flush(c, FLUSH_ALL, c.const(I64, 0))
     else:
         ask_with(c, ASK_WRITE_CONTROL, number, source.zext(I64))
+
+
+def _flush(c: SystemX86, what: int, address: Value) -> None:
+    """Forget translations, and look up anew where the next instruction is."""
+    c.store_physical(c.const(I64, what), address.zext(I64))
+    c.jump(c.value(c.word, c.next_pc), hint="far")
 
 
 @insn
@@ -119,7 +129,7 @@ def invlpg(c: X86, address: Value) -> None:
     """Forget how a page is translated"""
     c = system(c)
     if is_allowed(c):
-        ask_with(c, ASK_FLUSH_PAGE, address)
+        _flush(c, FLUSH_PAGE, address)
 
 
 @insn

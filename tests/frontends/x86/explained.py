@@ -51,6 +51,11 @@ def pop_all(d: Difference) -> bool:
     return d.trial.row.function == "popa" and d.both_fault
 
 
+def overlapping_frames(d: Difference) -> bool:
+    """ENTER copies frame pointers onto others that it has yet to copy: which come first."""
+    return d.trial.row.function == "enter" and d.names <= {"memory"}
+
+
 def long_operand(d: Difference) -> bool:
     """At which byte of an operand longer than 8 bytes a fault is."""
     is_long = any(o.size in LONG for o in d.trial.row.operands)
@@ -147,6 +152,7 @@ def fpu_unmasked(d: Difference) -> bool:
 EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     repeated_compare,
     pop_all,
+    overlapping_frames,
     long_operand,
     misaligned_mode,
     masked_store,

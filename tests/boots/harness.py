@@ -160,7 +160,7 @@ class Guest:
     def wait_screen(self, text: str, seconds: float) -> str:
         """Wait for a regular expression on the screen; answers the screen."""
         end = time.monotonic() + seconds
-        pattern = re.compile(text)
+        pattern = re.compile(text, re.MULTILINE)
         while True:
             shown = self.screen()
             if pattern.search(shown):

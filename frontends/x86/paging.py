@@ -15,8 +15,9 @@ not when CR3 is loaded, and what is wrong with them is a page fault with RSVD th
 addresses have 40 bits.  Pages of 1 GiB are there whatever CPUID says.  Protection keys, CR4.PCIDE
 and 5-level paging are not there.
 
-As in QEMU, an entry that leads to another table is marked as accessed when it is used, be there a
-fault later or not, and the one of the page only if the access is allowed.
+An entry is marked as accessed if the access is allowed.  With PAE and in long mode, as in QEMU, one
+that leads to another table is marked when it is used, be there a fault later or not; with 32-bit
+paging it is not, as on a 386 (test386.asm looks).
 """
 
 from __future__ import annotations
@@ -96,6 +97,9 @@ class _Leaf:
     any = _local("any")
     page = _local("page")
     size = Slot("walk_log_size", I32, LOCAL_OFFSET)
+    above = _local("above")
+    """The directory's entry in 32-bit paging, if there is one, and where it is."""
+    above_place = _local("above_place")
 
 
 class _Walk:
@@ -118,6 +122,7 @@ class _Walk:
         self.a20_mask = c.get(c.slots["a20_mask"])
         self.access = c.get(HEADER["walk_access"])
         self.is_long = (self.efer & EFER_LMA).ne(0)
+        c.put(_Leaf.above, 0)
         linear = c.get(HEADER["walk_linear"])
         self.linear = c.select(self.is_long, linear, linear & 0xFFFF_FFFF)
         self.root = c.get(c.slots["cr3"]).zext(I64)
@@ -207,7 +212,8 @@ class _Walk:
             self._fail(ERROR_PROTECTION | ERROR_RESERVED, (upper & 1 << 21).ne(0))
             page = upper & 0xFFC0_0000 | (upper & 0x1F_E000) << 19
             self._go_to_page(place, upper, upper, c.const(I64, 0), page, 22)
-        self._mark(place, upper, ACCESSED)
+        c.put(_Leaf.above, upper)
+        c.put(_Leaf.above_place, place)
         place = self._place(upper & 0xFFFF_F000, 12, 10, 4)
         entry = c.load_physical(I32, place).zext(I64)
         self._fail(0, (entry & PRESENT).eq(0))
@@ -297,6 +303,8 @@ class _Walk:
             self._is_fetch(), can_fetch, c.select(self._is_write(), can_write, can_read)
         )
         self._fail(ERROR_PROTECTION, ~allowed)
+        with c.when(c.get(leaf.above).ne(0)):
+            self._mark(c.get(leaf.above_place), c.get(leaf.above), ACCESSED)
         marks = c.select(self._is_write(), ACCESSED | DIRTY, ACCESSED)
         self._mark(c.get(leaf.place), entry, marks)
         is_dirty = ((entry.trunc(I32) | marks) & DIRTY).ne(0)

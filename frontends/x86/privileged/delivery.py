@@ -189,8 +189,8 @@ def _switch_task(c: SystemX86, event: Event, gate: Descriptor) -> None:
 
 
 def _flags_image(c: SystemX86, event: Event) -> Value:
-    """EFLAGS as they are pushed."""
-    return c.flags.word() | event.resume
+    """EFLAGS as they are pushed.  RF, which every instruction clears, is never kept so exactly."""
+    return c.flags.word() & ~RF | event.resume
 
 
 def _new_flags(c: SystemX86, gate: Descriptor) -> None:

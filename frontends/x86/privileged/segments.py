@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from frontends.insn import insn
 from frontends.x86 import stack
-from frontends.x86 import system as for_programs
 from frontends.x86.context import SIZES
 from frontends.x86.privileged.builder import SystemX86
 from frontends.x86.privileged.descriptors import (
@@ -268,6 +267,11 @@ def verw(c: SystemX86, selector: Value) -> None:
 
 
 @insn
-def arpl(c: SystemX86, dst: Value, src: Value) -> Value | None:
-    """dst.RPL <- src.RPL if that is higher, which ZF tells"""
-    return for_programs.arpl(c, dst, src) if _require_protected(c) else None
+def arpl(c: SystemX86, dst: Value, src: Value) -> None:
+    """dst.RPL <- src.RPL if that is higher, which ZF tells; else nothing is written"""
+    if not _require_protected(c):
+        return
+    is_lower = (dst & 3).ult(src & 3)
+    c.flags.set(zf=is_lower)
+    with c.when(is_lower):
+        c.operands.store(c.row.operands[0], dst & ~3 | src & 3)

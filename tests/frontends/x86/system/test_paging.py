@@ -139,6 +139,7 @@ def walk_tables(m: Machine, linear: int, access: int) -> Answer:
     kind = levels(m)
     table = m.cr3 & {2: 0xFFFF_F000, 3: 0xFFFF_FFE0, 4: (1 << 40) - PAGE}[len(kind)]
     path: list[int] = []
+    above: int | None = None
     for depth, (shift, bits, size) in enumerate(kind):
         place = (table + (linear >> shift & (1 << bits) - 1) * size) & m.a20_mask
         entry = m.ram.load(place, size)
@@ -154,8 +155,13 @@ def walk_tables(m: Machine, linear: int, access: int) -> Answer:
         pae_top = len(kind) == 3 and depth == 0
         path.append(entry | RW | US if pae_top else entry)
         if is_leaf:
-            return use_page(m, path, place, shift, linear, access)
-        if not pae_top:
+            found = use_page(m, path, place, shift, linear, access)
+            if above is not None:
+                m.ram.store(above, m.ram.load(above, 4) | A, 4)
+            return found
+        if len(kind) == 2:
+            above = place  # marked only if nothing is wrong
+        elif not pae_top:
             m.ram.store(place, entry | A, size)
         table = entry & ((1 << 40) - PAGE if size == 8 else 0xFFFF_F000)
     raise AssertionError

@@ -64,6 +64,9 @@ class PhysicalMemory:
         self._code = Buffer(8 * (LIMIT // PAGE))
         self.code_chunks = self._code.view.cast("Q")
         """For each page, which of its 64 chunks of 64 bytes code was translated from."""
+        self._code_bytes = Buffer(8 * (LIMIT // PAGE))
+        self.code_bytes = self._code_bytes.view.cast("Q")
+        """For each page with data close to its code, where on the host a bit for each byte is."""
         self.on_written: Callable[[int, int], None] = nothing
         """Is told [start, end) of what a device wrote to a page with code."""
         self.on_map_changed: Callable[[int, int], None] = nothing
@@ -84,6 +87,11 @@ class PhysicalMemory:
     def code_address(self) -> int:
         """Where `code_chunks` lie on the host."""
         return self._code.address
+
+    @property
+    def code_bytes_address(self) -> int:
+        """Where `code_bytes` lie on the host."""
+        return self._code_bytes.address
 
     @property
     def below_4g(self) -> int:

@@ -181,6 +181,7 @@ HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("contexts", I64),
     ("physical_map", I64),
     ("code_map", I64),
+    ("code_bytes", I64),
     ("mmu_status", I32),
     ("walk_access", I32),
     ("walk_rights", I32),

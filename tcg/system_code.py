@@ -9,7 +9,8 @@ Writes to code are found by chunks of 64 bytes: the MMU lets all others through.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,6 +29,10 @@ CHUNK = 64
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 NOWHERE = MASK64
 """What the MMU answers for code that cannot be fetched."""
+LONGEST = 15
+"""Bytes of an instruction: what it may have of its second page is less."""
+MOST_ALONE = 64
+GARBAGE_BYTES = 8 << 20
 LOWEST_CHUNKS = (1 << 64) - 1
 
 
@@ -36,6 +41,8 @@ class CodeMemory(Protocol):
 
     code_chunks: Any
     """For each page, a bit for each chunk that code was translated from."""
+    code_bytes: Any
+    """For each page, the host address of a bit for each such byte, or 0."""
 
     def read(self, address: int, length: int) -> bytes:
         """Bytes at a physical address."""
@@ -237,6 +244,10 @@ class SystemCode:
         self._pages = Pages()
         self._bodies: dict[int, Block] = {}
         self._dead: list[Translation] = []
+        self._dead_bytes = 0
+        self._alone: deque[Translation] = deque()
+        self._exact: set[int] = set()
+        """Pages whose code is watched by bytes."""
         hot.translate = self._translated_here
         hot.known = self._known_here
         hot.heads_of = self._heads_of
@@ -327,7 +338,7 @@ class SystemCode:
         self._watch(block.at, min(len(translation.code), PAGE - block.at % PAGE))
         if second is not None:
             self._pages.add(block, second[1])
-            self._watch(second[1], len(translation.code))
+            self._watch(second[1], len(translation.code) - (PAGE - block.at % PAGE))
         self.hot.cool(block)
 
     def _watch(self, start: int, length: int) -> None:
@@ -338,6 +349,8 @@ class SystemCode:
             self.memory.watch_code(start)
             self.protect(page * PAGE)
         chunks[page] |= chunk_bits(start, length)
+        if page in self._exact:
+            self._add_bits(page, start % PAGE, length)
 
     # -- records and heads -----------------------------------------------------------------------
 
@@ -391,44 +404,88 @@ class SystemCode:
     # -- writes ------------------------------------------------------------------------------------
 
     def store(self, space: Space, pc: int, start: int, end: int) -> int:
-        """An instruction at `pc` is about to write to code at physical [start, end).
+        """An instruction at `pc` is about to write to code at physical [start, end), in a page.
 
-        Gives the record to go on with, which does it.
+        Gives the record to go on with, which does it.  Where only data is written that lies close
+        to code, the page's code is watched by bytes from then on.
         """
         self.statistics["code_writes"] += 1
-        self.invalidate(start, end)
+        if not self.invalidate(start, end):
+            self._watch_bytes(start // PAGE)
+        return self.alone(space, pc).body
+
+    def alone(self, space: Space, pc: int) -> Translation:
+        """The instruction at `pc` by itself, to be run once; raises FetchFault.
+
+        The records of those from long ago go.
+        """
         alone = self.translator(space).translate_alone(pc)
         self.table.bodies.add(alone.body, alone)
-        return alone.body
+        self._alone.append(alone)
+        if len(self._alone) > MOST_ALONE:
+            old = self._alone.popleft()
+            self.table.forget(old)
+            self.backend.free(old.body, old.size)
+        return alone
 
-    def invalidate(self, start: int, end: int) -> None:
-        """Physical memory in [start, end) has changed, or will at once."""
+    def invalidate(self, start: int, end: int) -> bool:
+        """Physical memory in [start, end) has changed, or will at once; gives whether code has."""
         chunks = self.memory.code_chunks
+        found = False
         for page in range(start // PAGE, (end - 1) // PAGE + 1):
             if not chunks[page]:
                 continue
             first, last = max(start, page * PAGE), min(end, (page + 1) * PAGE)
-            touched = chunk_bits(first, last - first)
-            if not chunks[page] & touched:
+            if not chunks[page] & chunk_bits(first, last - first):
                 continue
-            first = first // CHUNK * CHUNK
-            last = -(-last // CHUNK) * CHUNK
-            for block in [*self.table.overlapping(first, last), *self._pages.take(page)]:
+            blocks = [*self.table.overlapping(first, last)]
+            if first % PAGE < LONGEST:
+                blocks += self._pages.take(page)
+            for block in blocks:
                 if block.translation is not None:
                     self._drop(block)
+                    found = True
             self._mark(page)
+        return found
 
-    def _mark(self, page: int) -> None:
-        """Say anew which chunks of a page have code."""
-        bits = 0
+    def _extents(self, page: int) -> Iterator[tuple[int, int]]:
+        """Where in a page code was translated from: offsets and lengths."""
         for block in self.table.by_page.get(page, ()):
             assert block.translation is not None
-            length = min(len(block.translation.code), PAGE - block.at % PAGE)
             if block.at // PAGE == page:
-                bits |= chunk_bits(block.at, length)
+                yield block.at % PAGE, len(block.translation.code)
+        for block in self._pages.straddling.get(page, ()):
+            assert block.translation is not None
+            yield 0, len(block.translation.code) - (PAGE - block.at % PAGE)
+
+    def _mark(self, page: int) -> None:
+        """Say anew where a page has code."""
+        bits = code = 0
+        for at, length in self._extents(page):
+            length = min(length, PAGE - at)
+            bits |= chunk_bits(at, length)
+            code |= ((1 << length) - 1) << at
         self.memory.code_chunks[page] = bits
         if not bits:
             self.memory.unwatch_code(page * PAGE)
+        if page in self._exact:
+            self._write_bits(page, code)
+
+    def _watch_bytes(self, page: int) -> None:
+        """Have writes close to code let through."""
+        if page not in self._exact:
+            self._exact.add(page)
+            self.memory.code_bytes[page] = self.backend.allocate(PAGE // 8)
+            self._mark(page)
+
+    def _write_bits(self, page: int, code: int) -> None:
+        start = self.memory.code_bytes[page] - self.backend.base
+        self.backend.view[start : start + PAGE // 8] = code.to_bytes(PAGE // 8, "little")
+
+    def _add_bits(self, page: int, at: int, length: int) -> None:
+        start = self.memory.code_bytes[page] - self.backend.base
+        code = int.from_bytes(self.backend.view[start : start + PAGE // 8], "little")
+        self._write_bits(page, code | ((1 << length) - 1) << at)
 
     def _drop(self, block: Block) -> None:
         translation = block.translation
@@ -438,8 +495,28 @@ class SystemCode:
         native = self.backend.native["h_untranslated"]
         self.backend.write_pointer(block.head + Head.CODE, native)
         self.table.detach(block)
+        # The head stays, as links lead to it; another block may come to stand behind it.
+        del self.table.by_pc[block.space.key(block.pc), where_of(block.at, block.space.mode)]
         self._bodies.pop(translation.body, None)
         self._dead.append(translation)
+        self._dead_bytes += translation.size
+
+    @property
+    def has_garbage(self) -> bool:
+        """It is worth giving memory back."""
+        return self._dead_bytes > GARBAGE_BYTES
+
+    def collect(self) -> None:
+        """Give back what was dropped; while the processor is outside guest code.
+
+        A link may still lead to the head of a dropped block, never to its body.
+        """
+        self.hot.collect()
+        for translation in self._dead:
+            self.table.forget(translation)
+            self.backend.free(translation.body, translation.size)
+        self._dead.clear()
+        self._dead_bytes = 0
 
     def recheck(self, record: int) -> None:
         """A block's second page is another one: the block goes."""

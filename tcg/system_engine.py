@@ -42,6 +42,10 @@ class PhysicalMemory(CodeMemory, Protocol):
     def code_address(self) -> int:
         """Host address of `code_chunks`."""
 
+    @property
+    def code_bytes_address(self) -> int:
+        """Host address of `code_bytes`."""
+
     def store(self, address: int, value: int, size: int) -> None:
         """What the processor writes, little endian."""
 
@@ -103,6 +107,7 @@ class SystemEngine:
             self.code.on_translated = self._log_code
         self._cpu: Cpu | None = None
         self._deliveries: dict[int, int] = {}
+        self.stop_at: int | None = None
         self._error: BaseException | None = None
         backend.load_handlers(self._routines(guest))
         walk = self._routine("walk", guest.walk)
@@ -188,8 +193,7 @@ class SystemEngine:
         self.backend.mmu.select(cpu.address)
         try:
             with self.world.lock:
-                alone = self.code.translator(self._here(cpu)).translate_alone(cpu.pc)
-                self.code.table.bodies.add(alone.body, alone)
+                alone = self.code.alone(self._here(cpu), cpu.pc)
             cpu.kick()
             return self._run(cpu, alone.body)
         except FetchFault as fault:
@@ -262,6 +266,8 @@ class SystemEngine:
 
     def _entry(self, cpu: Cpu) -> int:
         with self.world.lock:
+            if self.code.has_garbage:
+                self.code.collect()
             return self.code.enter(self._here(cpu), cpu.pc)
 
     def _untranslated(self, cpu: Cpu) -> int:

@@ -108,6 +108,7 @@ class LlvmBackend:
             ("contexts", contexts),
             ("physical_map", memory.map_address),
             ("code_map", memory.code_address),
+            ("code_bytes", memory.code_bytes_address),
         ):
             cpu.set_header(name, value)
 

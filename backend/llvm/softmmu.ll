@@ -197,6 +197,9 @@ no:
 
 ; A write to code leaves its physical address in fault_address and its bytes in fault_code.
 
+; Pages say by chunks of 64 bytes where they have code (header.code_map), and those with data close to
+; it by bytes as well (header.code_bytes: pointers to 512 bytes of bits, or null).
+
 ; Whether code was translated from what a write of `size` bytes, within a page, would touch.
 define internal i1 @mmu_hits_code(ptr %env, i64 %physical, i64 %size) nounwind {
   %map.at = getelementptr i8, ptr %env, i64 {{code_map}}
@@ -216,7 +219,36 @@ define internal i1 @mmu_hits_code(ptr %env, i64 %physical, i64 %size) nounwind {
   %mask = and i64 %from, %to
   %touched = and i64 %chunks, %mask
   %hits = icmp ne i64 %touched, 0
-  ret i1 %hits
+  br i1 %hits, label %closer, label %no
+closer:
+  %bytes.at = getelementptr i8, ptr %env, i64 {{code_bytes}}
+  %bytes = load ptr, ptr %bytes.at
+  %bits.at = getelementptr ptr, ptr %bytes, i64 %page
+  %bits = load ptr, ptr %bits.at
+  %is_coarse = icmp eq ptr %bits, null
+  br i1 %is_coarse, label %yes, label %start
+start:
+  %offset = and i64 %physical, 4095
+  %end = add i64 %offset, %size
+  br label %loop
+loop:
+  %at = phi i64 [ %offset, %start ], [ %next, %free ]
+  %group = lshr i64 %at, 3
+  %byte.at = getelementptr i8, ptr %bits, i64 %group
+  %byte = load i8, ptr %byte.at
+  %low = trunc i64 %at to i8
+  %within = and i8 %low, 7
+  %shifted = lshr i8 %byte, %within
+  %is_code = trunc i8 %shifted to i1
+  br i1 %is_code, label %yes, label %free
+free:
+  %next = add i64 %at, 1
+  %more = icmp ult i64 %next, %end
+  br i1 %more, label %loop, label %no
+yes:
+  ret i1 true
+no:
+  ret i1 false
 }
 
 ; ---- devices ------------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ class Bios:
         self.video = Video(screen, vbe, rom.FUNCTIONALITY)
         self.disks = DiskServices(guest, parts.drives)
         self.keyboard = keyboard.Keyboard(guest, self._restart)
+        self.serial = Serial(guest, board.ports)
         self.pointer = Pointer(guest, board)
         ranges = memory_map(memory.below_4g, memory.above_4g, acpi_size(memory.below_4g))
         self.system = SystemServices(guest, board, ranges, self.pointer, rom.CONFIGURATION)
@@ -121,7 +122,7 @@ class Bios:
         self._services: tuple[Callable[[Call], None], ...] = (
             self.video.call,
             self.disks.call,
-            Serial(guest, board.ports).call,
+            self.serial.call,
             self.system.call,
             self.keyboard.call,
             print_nothing,

@@ -295,10 +295,10 @@ def plain(key: int) -> int | None:
     if scan == 0xE0:
         return 0x1C00 | character if character in {0x0D, 0x0A} else 0x3500 | character
     if character == 0xE0 and scan:
-        return scan << 8
+        character = 0
     if (character == 0xF0 and scan) or (scan > 0x84 and not character):
         return None
-    return key
+    return scan << 8 | character
 
 
 def enhanced_word(key: int) -> int:

@@ -138,7 +138,7 @@ def test_planes(qemu: QemuCard, number: int) -> None:
     compare(qemu, program)
 
 
-@pytest.mark.parametrize("number", [0x04, 0x05])
+@pytest.mark.parametrize("number", [0x04, 0x05, 0x06])
 def test_cga(qemu: QemuCard, number: int) -> None:
     def program(card: Card) -> None:
         set_mode(card, number)

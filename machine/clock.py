@@ -55,6 +55,10 @@ class InstructionTime:
     def now(self) -> int:
         return (self.instructions() << self._shift) + self._skipped
 
+    def instructions_until(self, deadline: int) -> int:
+        """How many instructions are left until then."""
+        return -(min(0, self.now() - deadline) >> self._shift)
+
     def skip_to(self, deadline: int) -> None:
         """All processors wait: it is `deadline` now, if it was not later already."""
         self._skipped += max(0, deadline - self.now())

@@ -89,7 +89,7 @@ def _assemble(pc: Pc, settings: Settings, log: Log, drives: Drives) -> Pc:
     processor, runner = _add_processor(settings, board, memory, pc, log)
     restart = _add_firmware(settings, board, memory, first, processor, drives, vga)
     if isinstance(source, InstructionTime):
-        source.instructions = processor.instructions
+        processor.count_time(source)
     pc.take(
         Parts(
             board=board,
@@ -119,9 +119,11 @@ def _add_processor(
 
     guest = PcGuest(settings.cpu)
     one = settings.one_instruction
-    runner = build_runner(settings.accelerator, guest, memory, log, one_instruction=one)
+    # Only the interpreter counts instructions.
+    accelerator = settings.accelerator if settings.icount is None else "interp"
+    runner = build_runner(accelerator, guest, memory, log, one_instruction=one)
     memory.bus = LockedBus(board.memory, pc.lock)
-    if settings.accelerator == "interp":
+    if accelerator == "interp":
         memory.on_written = runner.memory_changed
         memory.on_map_changed = lambda start, end: runner.remapped()
     processor = Processor(
@@ -132,8 +134,6 @@ def _add_processor(
         report=lambda text: log.write("unimp", f"{text}\n"),
         on_triple_fault=pc.triple_fault,
     )
-    if settings.icount is not None:
-        processor.count_time()
     return processor, runner
 
 

@@ -33,7 +33,7 @@ from frontends.x86.state import (
 from frontends.x86.system_state import CR0_NE, PLAIN_WORDS
 from machine.board import Board
 from machine.bus import Bus, Unimplemented, ignore
-from machine.clock import Clock
+from machine.clock import Clock, InstructionTime
 from machine.cpu.control import Control
 from machine.cpu.core import Core, Refusal
 from machine.cpu.exceptions import (
@@ -58,12 +58,15 @@ SINGLE_STEP = 1 << 14
 """DR6.BS"""
 FERR_IRQ = 13
 LONGEST_SLEEP = 60.0
+NO_SHADOW = (1 << 64) - 1
+"""What the slot `shadow` holds when the next instruction is in nobody's shadow."""
 
 
-class LockedBus:
+class LockedBus(Bus):
     """A bus that takes the machine's lock: for accesses that come while guest code runs."""
 
     def __init__(self, bus: Bus, lock: threading.RLock) -> None:
+        super().__init__(bus.name)
         self._bus = bus
         self._lock = lock
 
@@ -163,7 +166,7 @@ class Processor:
         self._delivers = False
         self._first = 0
         self._nmi = False
-        self._intr_is_up = False
+        self._counted: InstructionTime | None = None
         board.memory.attach(PORT_SPACE, PortWindow(board.ports, board.clock))
         board.intr.changed = self._intr_changed
         board.a20.changed = self._a20_changed
@@ -177,6 +180,9 @@ class Processor:
         self._msrs.reset()
         self.is_halted = self._delivers = self._nmi = False
         self.core.set("intr_wanted", int(self._board.intr.level))
+        if self._counted is not None:
+            self.core.set("tsc_counts", 1)
+            self.core.set("tsc_offset", 0)
         for number, word in enumerate(_plain_words()):
             self.core.set(f"plain_ports_{number}", word)
 
@@ -228,10 +234,13 @@ class Processor:
         """How many were done since the start."""
         return self.cpu.header("instructions")
 
-    def count_time(self) -> None:
-        """The time-stamp counter follows the machine's clock (`-icount`)."""
+    def count_time(self, source: InstructionTime) -> None:
+        """Time is counted in instructions (`-icount`): timers come at exact places, a halted
+        processor's wait is skipped over, and the time-stamp counter counts the same time.
+        """
+        self._counted = source
+        source.instructions = self.instructions
         self._msrs.count = self._clock.now
-        self.core.set("tsc_counts", 1)
 
     def _intr_changed(self, level: bool) -> None:
         self.core.set("intr_wanted", int(level))
@@ -246,13 +255,15 @@ class Processor:
     def run(self) -> None:
         """Run the guest until `request_stop`."""
         timekeeper = Timekeeper(self._clock, self._lock)
-        timekeeper.start()
+        if self._counted is None:
+            timekeeper.start()
         try:
             with self._lock:
                 while not self._is_stopping:
                     self._turn()
         finally:
-            timekeeper.stop()
+            if self._counted is None:
+                timekeeper.stop()
 
     def _turn(self) -> None:
         """One time around, with the lock held."""
@@ -266,9 +277,28 @@ class Processor:
         if not self._delivers:
             self._take_interrupt()
         if self.is_halted:
-            self._wakes.wait(LONGEST_SLEEP)
+            self._sleep()
             return
+        if self._counted is not None:
+            self._limit_run(self._counted)
         self._run_guest()
+
+    def _sleep(self) -> None:
+        """Until something happens; counted time is set to when it does."""
+        deadline = self._clock.next_deadline()
+        if self._counted is None or deadline is None:
+            self._wakes.wait(LONGEST_SLEEP)
+        else:
+            self._counted.skip_to(deadline)
+            self._clock.run_due()
+
+    def _limit_run(self, source: InstructionTime) -> None:
+        """Have the guest leave when the next timer is due."""
+        deadline = self._clock.next_deadline()
+        limit = None
+        if deadline is not None:
+            limit = self.instructions() + source.instructions_until(deadline)
+        self.runner.stop_at = limit
 
     def _run_guest(self) -> None:
         """Guest code until it leaves, without the lock."""
@@ -425,6 +455,7 @@ class Processor:
         is_traced = self.cpu.header("mode") & TRACE
         core.set("eflags", core.get("eflags") & ~RF)
         core.set("int_kind", 0)
+        core.set("shadow", NO_SHADOW)
         left = self.runner.step(self.cpu)
         if left.kind == "syscall":
             with self._lock:

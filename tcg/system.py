@@ -65,7 +65,13 @@ class Guest(Protocol):
 
 
 class SystemRunner(Protocol):
-    """Runs one processor of a machine."""
+    """Runs one processor of a machine.
+
+    `stop_at`: `run` gives an `event` when the header's `instructions` has come so far, or None;
+    only of engines that count.
+    """
+
+    stop_at: int | None
 
     def new_cpu(self) -> Cpu:
         """A CPU with all slots zero."""

@@ -289,6 +289,7 @@ class SystemInterpreter:
         self._hit_itself = False
         self._mmus: dict[Cpu, Mmu] = {}
         self._tracing = log.wants("exec")
+        self.stop_at: int | None = None
 
     def new_cpu(self) -> Cpu:
         """A CPU with all slots zero."""
@@ -314,7 +315,22 @@ class SystemInterpreter:
             return left
         m32 = mmu.state.m32
         while not m32[_EVENT]:
+            if self.stop_at is not None and not self._may_go_on(mmu.state, self.stop_at):
+                return self._run_last(cpu, mmu, self.stop_at)
             if (left := self._run_block(cpu, mmu, self._blocks, self.limit)) is not None:
+                return left
+        cpu.clear_event()
+        return Exit("event", cpu.pc)
+
+    def _may_go_on(self, state: State, stop_at: int) -> bool:
+        """Whether a whole block surely ends before that."""
+        return bool(state.m64[_COUNT] + self.limit <= stop_at)
+
+    def _run_last(self, cpu: Cpu, mmu: Mmu, stop_at: int) -> Exit:
+        """The instructions up to the place, one by one."""
+        m64, m32 = mmu.state.m64, mmu.state.m32
+        while m64[_COUNT] < stop_at and not m32[_EVENT]:
+            if (left := self._run_block(cpu, mmu, self._single, 1)) is not None:
                 return left
         cpu.clear_event()
         return Exit("event", cpu.pc)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from frontends.x86.pc_guest import PcGuest
 from machine.board import Board, Outside, build_board
 from machine.bus import Bus
-from machine.clock import Clock, RealTime
+from machine.clock import Clock, InstructionTime, RealTime
 from machine.engines import build_runner
 from machine.physical import PhysicalMemory
 from machine.processor import LockedBus, Processor
@@ -32,6 +32,7 @@ class Computer:
     engine: str = "interp"
     model: str = "qemu32"
     reports: list[str] = field(default_factory=list)
+    icount: int | None = None
     triple_faults: int = 0
     board: Board = field(init=False)
     memory: PhysicalMemory = field(init=False)
@@ -39,7 +40,8 @@ class Computer:
 
     def __post_init__(self) -> None:
         lock = threading.RLock()
-        clock = Clock(RealTime(time.monotonic_ns))
+        counted = None if self.icount is None else InstructionTime(lambda: 0, self.icount)
+        clock = Clock(counted or RealTime(time.monotonic_ns))
         self.memory = PhysicalMemory(1 << 22, Bus("memory"))
         guest = PcGuest(self.model)
         runner = build_runner(self.engine, guest, self.memory, Log())
@@ -57,6 +59,8 @@ class Computer:
             report=self.reports.append,
             on_triple_fault=self._triple_fault,
         )
+        if counted is not None:
+            self.processor.count_time(counted)
         with lock:
             self.board.reset()
         self.processor.reset()

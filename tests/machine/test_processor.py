@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -138,6 +139,30 @@ def test_nmi() -> None:
     assert machine["si"] & 0xFFFF == 1
 
 
+# -- counted time ----------------------------------------------------------------------------------
+
+
+def test_counted_time_repeats_exactly() -> None:
+    """Two runs are alike to the last instruction: where ticks came, what the counters read."""
+    tick = handler(
+        8, "push ax; mov al, 0x20; out 0x20, al; rdtsc; mov [di], eax; add di, 4; pop ax; iret"
+    )
+    text = f"""{tick} xor si, si; mov di, 0x1000; {TIMER} sti
+        1: inc ecx; cmp si, 6; jb 1b; 2: hlt; cmp si, 9; jb 2b; cli
+        mov al, 0; out 0x43, al; in al, 0x40; mov bl, al; {STOP}"""
+    runs = []
+    for _ in range(2):
+        machine = Computer("interp", icount=10)
+        machine.board.local_apic.set_enabled(False)
+        machine.run(text)
+        ticks = machine.memory.read(0x1000, 36)
+        runs.append((ticks, machine["cx"], machine["bx"], machine.processor.instructions()))
+    assert runs[0] == runs[1]
+    times = [int.from_bytes(runs[0][0][at : at + 4], "little") for at in range(0, 36, 4)]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert all(abs(gap - 0x1000 * 838.095) < 30_000 for gap in gaps), gaps
+
+
 # -- pausing ---------------------------------------------------------------------------------------
 
 
@@ -261,7 +286,12 @@ def test_ferr_is_irq13() -> None:
     raised: list[bool] = []
     line = machine.board.pics.slave.line(5)
     before = line.changed
-    line.changed = lambda level: (raised.append(level), before(level))[1]
+
+    def note(level: bool) -> None:
+        raised.append(level)
+        before(level)
+
+    line.changed = note
     machine.run(f"""
         {handler(0x75)}
         mov al, 0x11; out 0x20, al; mov al, 8; out 0x21, al; mov al, 4; out 0x21, al

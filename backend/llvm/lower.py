@@ -664,9 +664,11 @@ class Lowering:
 
     def lower_cbr(self, inst: Value) -> None:
         """Go to one of two blocks."""
-        yes, no, likely = inst.imm
+        self.branch(self.operand(inst.args[0]), *inst.imm)
+
+    def branch(self, condition: str, yes: str, no: str, likely: bool | None) -> None:
+        """Go to one of two labels."""
         weights = {True: ", !prof !5", False: ", !prof !6", None: ""}[likely]
-        condition = self.operand(inst.args[0])
         self.line(f"br i1 {condition}, label %{yes}, label %{no}{weights}")
 
     def lower_ret(self, inst: Value) -> None:

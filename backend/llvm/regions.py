@@ -1,14 +1,15 @@
 """Regions in LLVM: guest registers are SSA values from the way in to the ways out.
 
-The function has a stack slot for every guest slot it touches, filled in the entry, which LLVM
-turns into registers.  On a way out, only what may have been written before is stored back to env.
+The function has a *home* on the stack for every guest slot it touches, which LLVM turns into
+registers.  It is filled where a path first needs it; on a way out, only what may have been written
+before is stored back to env: see homes.py.
 In *exact* mode the slots stay in env, and every write is kept in order with memory accesses, so
 that a guest which catches its own faults sees exact registers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from time import process_time
@@ -19,6 +20,7 @@ from backend.llvm.blob import head_symbol
 from backend.llvm.compilation import compile_module
 from backend.llvm.extended import is_extended
 from backend.llvm.halves import find_pairs
+from backend.llvm.homes import Homes
 from backend.llvm.llvmlite_api import Listing, Options
 from backend.llvm.lower import (
     ATTRIBUTES,
@@ -35,7 +37,6 @@ from tcg.frontend import Frontend
 from tcg.ir import LOCAL_OFFSET, Block, Function, Value, is_local
 from tcg.ops import Op
 from tcg.passes import optimize
-from tcg.passes.graph import reverse_postorder, successors
 from tcg.passes.idioms import idioms
 from tcg.region import ENTRY, RegionBlock, block_label, build_region
 from tcg.state import EXACT, Reason, Slot
@@ -60,6 +61,8 @@ class RegionLowering(Lowering):
     """What `current_rec` is while the region runs."""
     notices_stores = False
     """The guest notices stores into its code at once."""
+    fills_at_once = False
+    """All homes are filled in the entry."""
 
     def __init__(
         self,
@@ -80,9 +83,12 @@ class RegionLowering(Lowering):
         self.homes: dict[Slot, str] = {}
         self.ways: dict[tuple[str, frozenset[Slot]], str] = {}
         """The labels of the shared ways out, by their kind and what they store."""
-        self.written_in: dict[str, frozenset[Slot]] = {}
-        self.written = self.everything = frozenset[Slot]()
+        self.plan: Homes
+        self.written: frozenset[Slot] = frozenset()
         """What may have been written on the way to this place."""
+        self.filled: set[Slot] = set()
+        """What is in its home at this place."""
+        self.label_here = ""
         self.unused_floats: set[Value] = set()
         self.pairs = find_pairs(region, self.in_memory)
         self.wholes: dict[Slot, str] = {}
@@ -95,8 +101,8 @@ class RegionLowering(Lowering):
         if any(inst.op.barrier for inst in self.function.insts()):
             self._give_homes_to_floats()
             self.unused_floats = _unused_floats(self.function)
-        self.written_in = _written_before(self.function, self.dirty)
-        self.everything = frozenset(self.dirty)
+        slots = _guest_slots(self.function) - self.in_memory
+        self.plan = Homes(self.function, slots, self.dirty, self.pairs)
         self.lower_blocks()
         self._ways_out()
         self._enter()
@@ -107,20 +113,16 @@ class RegionLowering(Lowering):
         ))  # fmt: skip
 
     def _enter(self) -> None:
-        """In the entry: fill the stack slots, and say that no record is current.
+        """In the entry: make the homes, and say that no record is current.
 
         A fault that nobody in the guest can look at is reported at the region's head.
         """
         body, self.lines = self.lines, []
         for slot, home in self.homes.items():
-            memory = self.memory_type(slot.type)
-            if slot in self.pairs:
-                memory = halves.WHOLE
-                value = self._joined(*(self._of_env(s, halves.HALF) for s in self.pairs[slot]))
-            else:
-                value = self._of_env(slot, memory)
+            memory = halves.WHOLE if slot in self.pairs else self.memory_type(slot.type)
             self.line(f"{home} = alloca {memory}")
-            self.line(f"store {memory} {value}, ptr {home}")
+        first = next(iter(self.function.blocks))
+        self._fill_homes(list(self.homes) if self.fills_at_once else self.plan.to_fill(None, first))
         for slot in self.lazy:
             self.line(f"store i8 0, ptr {self._kind_home(slot)}")
         self.set_header("current_rec", str(self.mark))
@@ -129,6 +131,49 @@ class RegionLowering(Lowering):
             self._find_entry()
         self.entry += self.lines
         self.lines = body
+
+    def _fill_homes(self, slots: Iterable[Slot]) -> None:
+        """Read slots from env into their homes."""
+        for slot in slots:
+            if slot in self.pairs:
+                memory = halves.WHOLE
+                value = self._joined(*(self._of_env(s, halves.HALF) for s in self.pairs[slot]))
+            else:
+                memory = self.memory_type(slot.type)
+                value = self._of_env(slot, memory)
+            self.line(f"store {memory} {value}, ptr {self.slot_pointer(slot)}")
+
+    def _need(self, slot: Slot) -> None:
+        """Have a slot in its home from here on."""
+        home = self.plan.home(slot)
+        if home in self.filled or is_local(slot) or slot in self.in_memory:
+            return
+        self.filled.add(home)
+        if not self.fills_at_once:
+            self._fill_homes((home,))
+
+    def lower_br(self, inst: Value) -> None:
+        """Go to another block, with what it takes for granted in its home."""
+        if not self.fills_at_once:
+            self._fill_homes(self.plan.to_fill(self.label_here, inst.imm))
+        super().lower_br(inst)
+
+    def lower_cbr(self, inst: Value) -> None:
+        """Go to one of two blocks, each with what it takes for granted in its home."""
+        yes, no, likely = inst.imm
+        ways = {label: self._way_to(label) for label in (yes, no)}
+        self.branch(self.operand(inst.args[0]), ways[yes], ways[no], likely)
+        for label, way in ways.items():
+            if way != label:
+                self.label(way)
+                self._fill_homes(self.plan.to_fill(self.label_here, label))
+                self.line(f"br label %{label}")
+
+    def _way_to(self, label: str) -> str:
+        """The label to go to on the way to a block: another one, if something is to be filled."""
+        if self.fills_at_once or not self.plan.to_fill(self.label_here, label):
+            return label
+        return self.fresh("fill")
 
     def _of_env(self, slot: Slot, memory: str) -> str:
         pointer = self.temp(f"getelementptr i8, ptr %env, i64 {slot.offset}")
@@ -151,6 +196,7 @@ class RegionLowering(Lowering):
     def lower_get(self, inst: Value) -> None:
         """Read a slot; what lives on the stack needs no alias scope."""
         slot: Slot = inst.imm
+        self._need(slot)
         if slot in self.lazy:
             self.names[inst] = self.temp(f"trunc i8 {self._flag(slot)} to i1")
         elif slot in self.pairs:
@@ -164,8 +210,10 @@ class RegionLowering(Lowering):
         if slot in self.dirty:
             self.written |= {slot}
         if slot in self.pairs:
+            self._need(slot)
             self._put_half(slot, self.operand(inst.args[0]))
             return
+        self.filled.add(slot)
         kinds = self.lazy.get(slot)
         if kinds is None:
             super().lower_put(inst)
@@ -185,7 +233,9 @@ class RegionLowering(Lowering):
 
     def start_block(self, block: Block) -> None:
         self.wholes.clear()
-        self.written = self.written_in[block.label]
+        self.label_here = block.label
+        self.written = self.plan.written(block.label)
+        self.filled = self.plan.filled(block.label)
         super().start_block(block)
 
     def operand(self, value: Value) -> str:
@@ -315,7 +365,7 @@ class RegionLowering(Lowering):
         super().lower_fpround(inst)
         self._pin_floats()
 
-    # -- ways out: shared by all that store the same back; by polls, everything ----------------
+    # -- ways out: shared by all that store the same back ---------------------------------------
 
     def _leave_to(self, pc: int) -> None:
         """Go on at a block outside (or, with an event pending, at any block) by way of its head."""
@@ -427,9 +477,7 @@ class RegionLowering(Lowering):
         self.label(event_label)
         pc, dead = inst.imm
         self._forget_dead(dead)
-        before, self.written = self.written, self.everything
         self._leave_to(pc)
-        self.written = before
         self.label(go_label)
 
     def _forget_dead(self, dead: Sequence[Slot]) -> None:
@@ -494,34 +542,14 @@ def _indexed_slots(region: Function) -> set[Slot]:
     return {slot for file in files for slot in file.slots}
 
 
-def _written_before(region: Function, dirty: Collection[Slot]) -> dict[str, frozenset[Slot]]:
-    """For each block, the slots that may have been written on the way there."""
-    order = reverse_postorder(region)
-    number = {slot: 1 << i for i, slot in enumerate(dirty)}
-    own = dict.fromkeys((block.label for block in order), 0)
-    for block in order:
-        for inst in block.insts:
-            if inst.op is ops.PUT:
-                own[block.label] |= number.get(inst.imm, 0)
-    found = dict.fromkeys(own, 0)
-    changed = True
-    while changed:
-        changed = False
-        for block in order:
-            after = found[block.label] | own[block.label]
-            for label in successors(block):
-                if after & ~found[label]:
-                    found[label] |= after
-                    changed = True
-    return {
-        label: frozenset(slot for slot, bit in number.items() if bit & bits)
-        for label, bits in found.items()
-    }
-
-
 def _is_pinned(type_: Type) -> bool:
     """Floats whose operations LLVM would move past a look at the environment; not those of f80."""
     return type_.is_float and type_ is not F80
+
+
+def _guest_slots(region: Function) -> set[Slot]:
+    """The guest slots that the region reads or writes by name."""
+    return {i.imm for i in region.insts() if i.op in (ops.GET, ops.PUT) and not is_local(i.imm)}
 
 
 def _written_slots(region: Function) -> set[Slot]:

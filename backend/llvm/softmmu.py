@@ -425,7 +425,12 @@ class SystemHandlerLowering(SoftMmu, HandlerLowering):
 
 
 class SystemRegionLowering(SoftMmu, RegionLowering):
-    """Regions of a whole machine: blocks of one code segment, in pages that may be mapped anew."""
+    """Regions of a whole machine: blocks of one code segment, in pages that may be mapped anew.
+
+    An access that fails leaves from the middle of a block, and stores everything back.
+    """
+
+    fills_at_once = True
 
     def __init__(
         self,

@@ -289,6 +289,10 @@ class X86(VectorBuilder, MmxRegisters):
         """RSP, ESP or SP, as wide as a register."""
         return self.stack_offset(self.get_file(self.state.gpr, SP))
 
+    def as_stack_pointer(self, offset: Value) -> Value:
+        """What the whole register holds when the stack pointer becomes `offset`."""
+        return offset
+
     def on_stack(self, offset: Value) -> Value:
         """The linear address of an offset in the stack's segment."""
         return offset

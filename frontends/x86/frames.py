@@ -23,7 +23,7 @@ def enter(c: X86, size: Value, level: Value) -> None:
     type_ = SIZES[step]
     nesting = int(c.imm2 % LEVELS)
     top, base = c.stack_pointer(), c.get_file(c.state.gpr, BP)
-    frame = top - step
+    frame = c.as_stack_pointer(top - step)
     last = frame - step * nesting
     end = last - size.zext(c.word)
     c.store_le(c.on_stack(frame), base.trunc(type_))
@@ -32,8 +32,7 @@ def enter(c: X86, size: Value, level: Value) -> None:
         c.store_le(c.on_stack(frame - step * number), outer)
     if nesting:
         c.store_le(c.on_stack(last), frame.trunc(type_))
-    bottom = c.on_stack(end)
-    c.store_le(bottom, c.load_le(c.byte, bottom))
+    c.touch(c.on_stack(end), c.byte)
     c.write_gpr(BP, step, frame.trunc(type_))
     c.write_stack_pointer(end)
 

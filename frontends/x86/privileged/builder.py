@@ -182,6 +182,13 @@ class SystemX86(X86):
             return address
         return address.trunc(SIZES[self.stack_bytes]).zext(self.word)
 
+    def as_stack_pointer(self, offset: Value) -> Value:
+        """What the whole register holds when the stack pointer becomes `offset`."""
+        if self.stack_bytes > 2:
+            return self.stack_offset(offset)
+        above = self.get_file(self.state.gpr, SP) & ~0xFFFF
+        return above | offset & 0xFFFF
+
     def write_stack_pointer(self, value: Value) -> None:
         """RSP, ESP or SP <- value"""
         self.write_gpr(SP, self.stack_bytes, value.trunc(SIZES[self.stack_bytes]))

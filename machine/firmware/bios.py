@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from machine.board import Board
+from machine.board import COM_PORTS, Board
 from machine.bus import Memory
 from machine.firmware import keyboard, post, rom
 from machine.firmware.acpi_tables import AcpiLayout, acpi_size, build_acpi
@@ -23,6 +23,7 @@ from machine.firmware.pci_bios import PciServices, routing_table
 from machine.firmware.pointer import Pointer
 from machine.firmware.screen import Screen, VideoMemory
 from machine.firmware.serial import Serial, print_nothing
+from machine.firmware.serial_console import SerialConsole
 from machine.firmware.smbios import smbios_tables
 from machine.firmware.system import SystemServices
 from machine.firmware.time_of_day import TimeOfDay
@@ -66,6 +67,8 @@ class BiosOptions:
     menu: bool = False
     kernel: Kernel | None = None
     has_hpet: bool = True
+    serial_console: bool = False
+    """Text goes to the first serial port too, and keys come from there."""
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class Bios:
         board, memory, options = parts.board, parts.memory, parts.options
         self._board = board
         self._registers = parts.registers
+        self._has_hpet = options.has_hpet
         self._translate = parts.translate
         ram = getattr(memory, "ram", None)
         self.guest = guest = Guest(memory, low=ram.view if ram is not None else None)
@@ -117,6 +121,13 @@ class Bios:
             options.kernel,
             options.menu,
         )
+        self._console: SerialConsole | None = None
+        if options.serial_console and board.uarts:
+            self._console = SerialConsole(
+                board.ports, COM_PORTS[0][0], self.keyboard.put, keyboard.word_of
+            )
+            self.keyboard.poll = self._console.poll
+            screen.mirror = self._console
         self._acpi_base = memory.below_4g - acpi_size(memory.below_4g)
         self.rom = self._build_rom()
         self._services: tuple[Callable[[Call], None], ...] = (
@@ -134,7 +145,7 @@ class Bios:
         # fmt: off
         self._controls: dict[int, Callable[[Call], None]] = {
             DO_POST: self._post,   DO_KEY: self._key,        DO_ALARM: self._alarm,
-            DO_POINTER: self._pointer, DO_BOOT: self.boot.first, DO_NEXT: self.boot.next,
+            DO_POINTER: self._pointer, DO_BOOT: self.boot.first, DO_NEXT: self._boot_next,
             DO_KERNEL: self.boot.kernel, DO_ROMS: self._next_option_rom,
         }
         # fmt: on
@@ -156,7 +167,7 @@ class Bios:
 
     def _build_rom(self) -> bytes:
         made = rom.new_rom()
-        layout = build_acpi(self._acpi_base, has_hpet=True)
+        layout = build_acpi(self._acpi_base, has_hpet=self._has_hpet)
         self._acpi = layout
         made.place(layout.rsdp)
         made.place(mp_table(rom.BASE + made.free))
@@ -194,6 +205,10 @@ class Bios:
 
     def _pointer(self, call: Call) -> None:
         call.al = int(self.pointer.byte())
+
+    def _boot_next(self, call: Call) -> None:
+        self.keyboard.poll()
+        self.boot.next(call)
 
     def _next_option_rom(self, call: Call) -> None:
         """Look for 55AAh, a length and a good checksum at every 2 KiB."""

@@ -73,6 +73,8 @@ class Keyboard:
     def __init__(self, guest: Guest, restart: Callable[[], None]) -> None:
         self._guest = guest
         self._restart = restart
+        self.poll: Callable[[], None] = lambda: None
+        """Is called when somebody wants a key: there may be other sources of them."""
 
     def set_up(self) -> None:
         guest = self._guest
@@ -90,8 +92,10 @@ class Keyboard:
     def call(self, call: Call) -> None:
         match call.ah:
             case 0x00 | 0x10:
+                self.poll()
                 self._take(call, enhanced=call.ah == 0x10)
             case 0x01 | 0x11:
+                self.poll()
                 self._look(call, enhanced=call.ah == 0x11)
             case 0x02:
                 call.al = self._guest.byte(bda.SHIFT_FLAGS)
@@ -287,6 +291,15 @@ class Keyboard:
             return cursor | 0xE0
         is_digit = bool(flags & NUM_LOCK) != bool(flags & SHIFT)
         return digit if is_digit else cursor if cursor != 0x4C00 else 0x4C00
+
+
+def word_of(character: int) -> int:
+    """Scan code and character of what is typed on a terminal."""
+    for words in KEYS.values():
+        for word in words[:3]:
+            if word is not None and word & 0xFF == character:
+                return word
+    return character
 
 
 def plain(key: int) -> int | None:

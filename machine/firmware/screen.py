@@ -13,6 +13,7 @@ from machine.bus import Bus
 from machine.firmware import bda
 from machine.firmware.call import Guest
 from machine.firmware.font import font
+from machine.firmware.serial_console import SerialConsole
 from machine.firmware.vga_modes import MODES, Kind, Mode, palette
 
 # fmt: off
@@ -54,6 +55,8 @@ class Screen:
         self._memory = memory
         self._store = store
         self.fonts = fonts
+        self.mirror: SerialConsole | None = None
+        """Where text goes as well."""
 
     # -- registers
 
@@ -141,6 +144,8 @@ class Screen:
             self.guest.put_word(bda.CURSORS + 2 * page, 0)
         if mode.is_text:
             self.set_cursor_shape(0x0607)
+        if clear and self.mirror is not None:
+            self.mirror.cleared()
         self.show_page(0)
         return True
 
@@ -328,6 +333,10 @@ class Screen:
             attributes = self.guest.read(at, 2 * count)[1::2]
             cells = b"".join(bytes((character, kept)) for kept in attributes)
         self.guest.write(at, cells[: max(0, self.mode.base + 0x8000 - at)])
+        if self.mirror is not None and page == self.guest.byte(bda.ACTIVE_PAGE):
+            for index in range(min(count, self.columns * self.rows)):
+                down, across = divmod(column + index, self.columns)
+                self.mirror.put(row + down, across, character, cells[2 * index + 1])
 
     def scroll(
         self, lines: int, attribute: int, top: int, left: int, bottom: int, right: int, page: int
@@ -342,6 +351,11 @@ class Screen:
         if not self.mode.is_text:
             self._scroll_dots(lines, attribute, top, left, bottom, right, page)
             return
+        if self.mirror is not None and (top, left, right) == (0, 0, self.columns - 1):
+            if lines == 1 and bottom == self.rows - 1:
+                self.mirror.scrolled()
+            elif lines == height and bottom >= self.rows - 2:
+                self.mirror.cleared()
         guest, width = self.guest, 2 * (right - left + 1)
         rows = [guest.read(self.cell(page, row, left), width) for row in range(top, bottom + 1)]
         blank = bytes((0x20, attribute)) * (width // 2)

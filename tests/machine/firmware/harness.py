@@ -57,6 +57,7 @@ class Pc:
         self.time = FakeTime()
         self.shown: set[int] = set()
         self.text = bytearray()
+        self.serial = bytearray()
         """What went to port E9h."""
         self.exit_status: int | None = None
         self.taken: list[int] = []
@@ -68,6 +69,7 @@ class Pc:
                 start=datetime(2026, 1, 1, tzinfo=UTC),
                 has_smm=False,
                 debug_console=self.text.append,
+                serial=(self.serial.append,),
             ),
         )
         self.board.ports.attach(0xF4, DebugExit(self.leave))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machine.firmware import bda
+from machine.firmware.bios import BiosOptions
 from machine.firmware.memory_map import memory_map
 from tests.machine.firmware.fakes import call
 from tests.machine.firmware.harness import RAM, Pc
@@ -205,3 +206,32 @@ def test_the_reset_that_goes_on_elsewhere() -> None:
     pc.board.ports.write(0x71, 0x0A, 1)
     pc.run(3)
     assert pc.text == b"R"
+
+
+def test_text_and_keys_by_the_serial_port() -> None:
+    """-nographic: what INT 10h writes goes out, what is typed comes in by INT 16h."""
+    pc = Pc(options=BiosOptions(serial_console=True))
+    pc.run_until("No bootable device", 200)
+    text = pc.serial.decode()
+    assert text.startswith("\x1b[0m\x1b[2J\x1b[Hqemupy BIOS\r\n")
+    assert text.endswith("No bootable device.")
+    pc.serial.clear()
+    screen = pc.bios.video.screen
+    screen.write(0, 9, 70, ord("x"), 0x1E, 2)
+    assert pc.serial == b"\x1b[10;71H\x1b[0;1;33;44mxx"
+    pc.serial.clear()
+    screen.scroll(1, 7, 0, 0, 24, 79, 0)
+    screen.scroll(0, 7, 0, 0, 24, 79, 0)
+    assert pc.serial == b"\x1b[999;1H\n\x1b[0m\x1b[2J\x1b[H"
+    for value in b"aZ\r\x1b[A\x1b[5~":
+        pc.board.uarts[0].receive(value)
+    keys = []
+    for _ in range(5):
+        made = call(ax=0x1000)
+        pc.bios.keyboard.call(made)
+        keys.append(f"{made.ax:04x}")
+    assert keys == ["1e61", "2c5a", "1c0d", "48e0", "49e0"]
+    pc.board.ports.write(0x3F9, 1, 1)
+    pc.serial.clear()
+    screen.write(0, 1, 1, ord("x"), 7, 1)
+    assert not pc.serial, "a driver has taken it"

@@ -50,6 +50,7 @@ from machine.cpu.services import Services
 from machine.timekeeper import Timekeeper
 from tcg.engine import Exit
 from tcg.frontend import GuestException
+from tcg.state import HEADER
 from tcg.system import PageFault, SystemRunner
 
 SMI_MODE, NMI_MODE, INIT_MODE, STARTUP_MODE = 2, 4, 5, 6
@@ -58,6 +59,7 @@ SINGLE_STEP = 1 << 14
 """DR6.BS"""
 FERR_IRQ = 13
 LONGEST_SLEEP = 60.0
+MODE = HEADER["mode"]
 NO_SHADOW = (1 << 64) - 1
 """What the slot `shadow` holds when the next instruction is in nobody's shadow."""
 
@@ -178,6 +180,7 @@ class Processor:
         """Power-up, or INIT; on the processor's thread, or before it runs."""
         self.core.reset()
         self._msrs.reset()
+        self._control.look_for_breakpoints()
         self.is_halted = self._delivers = self._nmi = False
         self.core.set("intr_wanted", int(self._board.intr.level))
         if self._counted is not None:
@@ -425,11 +428,11 @@ class Processor:
 
     def _must_step(self) -> bool:
         """Instructions are looked at one by one: TF, breakpoints, the one after STI."""
-        core = self.core
+        cpu = self.cpu
         return bool(
-            self.cpu.header("mode") & TRACE
+            cpu.get(MODE) & TRACE
             or self._control.has_breakpoints
-            or (core.get("shadow") == self.cpu.pc and self._board.intr.level)
+            or (self._board.intr.level and self.core.get("shadow") == cpu.pc)
         )
 
     def _breaks(self) -> bool:
@@ -452,7 +455,7 @@ class Processor:
         None follows what loads SS, nor INT n, whose handler runs without TF.
         """
         core = self.core
-        is_traced = self.cpu.header("mode") & TRACE
+        is_traced = self.cpu.get(MODE) & TRACE
         core.set("eflags", core.get("eflags") & ~RF)
         core.set("int_kind", 0)
         core.set("shadow", NO_SHADOW)

@@ -24,8 +24,6 @@ CR4_BY_FEATURE = (
 )  # fmt: skip
 DR6_FIXED, DR6_WRITABLE = 0xFFFF_0FF0, 0xE00F
 DR7_FIXED, DR7_WRITABLE = 0x400, 0xFFFF_2BFF
-ENABLED = 0xFF
-"""The local and global enable flags of DR7."""
 MAX_XCR0 = 7
 
 
@@ -35,6 +33,8 @@ class Control:
     def __init__(self, core: Core, apic: LocalApic) -> None:
         self._core = core
         self._apic = apic
+        self.has_breakpoints = False
+        """Whether code has to be watched for breakpoints on instructions."""
         self._cr4_bits = sum({bit for name, bit in CR4_BY_FEATURE if name in core.features})
 
     def write(self, number: int, value: int) -> None:
@@ -102,12 +102,12 @@ class Control:
         elif number == 7:
             value = value & DR7_WRITABLE | DR7_FIXED
         self._core.set(f"dr{number}", value)
+        self.look_for_breakpoints()
 
-    @property
-    def has_breakpoints(self) -> bool:
-        """Whether code has to be watched for breakpoints on instructions."""
+    def look_for_breakpoints(self) -> None:
+        """DR7 may have changed."""
         dr7 = self._core.get("dr7")
-        return bool(dr7 & ENABLED) and any(self._is_for_code(dr7, number) for number in range(4))
+        self.has_breakpoints = any(self._is_for_code(dr7, number) for number in range(4))
 
     @staticmethod
     def _is_for_code(dr7: int, number: int) -> bool:

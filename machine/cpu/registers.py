@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from frontends.x86.registers import read_eflags, write_eflags
-from frontends.x86.state import SEGMENTS, VM
+from frontends.x86.state import AC, CS, SEGMENTS, TF, VM
 from frontends.x86.system_state import CR0_PE
 from machine.cpu.core import Core
 
@@ -55,8 +55,7 @@ class Registers:
             number, size = self._numbers[name]
             core.set_gpr(number, value, size)
         elif name in FLAGS:
-            write_eflags(core.state, core.cpu, value)
-            core.changed_mode()
+            self._set_flags(value)
         elif name in POINTERS:
             core.cpu.pc = value
         elif name in SEGMENTS:
@@ -73,4 +72,12 @@ class Registers:
         core.cpu.set(core.state.selectors.slots[number], selector)
         if not core.get("cr0") & CR0_PE or core.get("eflags") & VM:
             core.cpu.set(core.state.seg_base.slots[number], selector << 4)
+            if number == CS:
+                core.changed_mode()
+
+    def _set_flags(self, value: int) -> None:
+        core = self._core
+        before = core.get("eflags")
+        write_eflags(core.state, core.cpu, value)
+        if (before ^ value) & (TF | AC | VM):
             core.changed_mode()

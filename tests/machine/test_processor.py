@@ -368,6 +368,48 @@ def test_page_faults(engine: str) -> None:
     assert words[4:6] == [0x30004, 0x31004]
 
 
+LONG = """
+    mov edi, 0x10000; xor eax, eax; mov ecx, 0x1800; rep stosd
+    mov dword ptr [0x10000], 0x11003; mov dword ptr [0x11000], 0x12003
+    mov dword ptr [0x12000], 0x83; mov dword ptr [0x12008], 0x83
+    mov dword ptr [0x1200c], 0x80000000
+    mov eax, 0x20; mov cr4, eax; mov eax, 0x10000; mov cr3, eax
+    mov ecx, 0xc0000080; mov eax, 0x900; xor edx, edx; wrmsr
+    mov dword ptr gdt64 + 4, 0x00af9a00; mov eax, cr0; or eax, 0x80000000; mov cr0, eax
+    ljmp 0x18, offset long
+    .code64
+    long: mov ax, 0x10; mov ds, ax; mov es, ax; mov ss, ax
+"""
+"""From there into 64-bit mode: pages of 2 MiB, the second one without code in it."""
+
+PROTECTED_64 = PROTECTED.replace("92000000ffff, 0", "92000000ffff; gdt64: .quad 0")
+
+GATE = """
+    mov eax, offset {0} + 0x80000; mov [0x5000 + 16 * {1}], eax
+    mov word ptr [0x5002 + 16 * {1}], 0x18; mov dword ptr [0x5004 + 16 * {1}], 0x8e00
+"""
+
+
+@pytest.mark.parametrize("engine", ["interp", "threaded"])
+def test_long_mode(engine: str) -> None:
+    """EFER.LMA; NX and addresses that are not canonical; R8; RIP-relative code; back by a fault."""
+    machine = run(
+        f"""{PROTECTED_64} {LONG} {GATE.format("page_fault", 14)} {GATE.format("protection", 13)}
+        mov word ptr [0x600], 0xfff; mov qword ptr [0x602], 0x5000; lidt [0x600]
+        mov ecx, 0xc0000080; rdmsr; mov r8, rax; shl r8, 32; shr r8, 32
+        movabs rbx, 0x200010; mov byte ptr [rbx], 0xc3; lea r10, [rip + 1f]; call rbx
+        1: movabs rbx, 0x800000000000; lea r10, [rip + 1f]; mov rax, [rbx]
+        1: mov eax, ds; {STOP}
+        page_fault: pop rsi; pop rdi; mov rbp, cr2; add rsp, 32; add rsp, 8; jmp r10
+        protection: pop r9; inc r9; add rsp, 40; jmp r10""",
+        engine,
+        "qemu64",
+    )
+    assert machine["r8"] == 0xD00
+    assert (machine["si"], machine["di"], machine["bp"]) == (0x11, 0x200010, 0x200010)
+    assert machine["r9"] == 1
+
+
 # -- registers by name -----------------------------------------------------------------------------
 
 

@@ -308,6 +308,7 @@ def _add_firmware(
         menu=settings.boot.menu,
         kernel=_kernel(settings, memory),
         has_hpet=settings.hpet,
+        serial_console=settings.no_graphic,
     )
     runner, cpu = processor.runner, processor.cpu
     made = bios.Bios(
@@ -370,7 +371,7 @@ def _tell_bios(
         above_4g=memory.above_4g,
         menu=settings.boot.menu,
         has_hpet=settings.hpet,
-        serial_console=settings.vga == "none",
+        serial_console=settings.no_graphic or settings.vga == "none",
         has_kernel=kernel is not None,
     )
     fill_fw_cfg(board.fw_cfg, items)

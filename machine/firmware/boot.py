@@ -170,6 +170,8 @@ class Boot:
 
     def _cd(self, index: int) -> Jump:
         drive = self._drives.cds[index]
+        if not drive.sectors:
+            raise NotBootable("there is no medium")
         entry = el_torito.read_entry(drive)
         number = CD_FIRST + index
         image = el_torito.image_bytes(drive, entry)

@@ -60,23 +60,22 @@ class SerialConsole:
         """A character was written at a place."""
         if not self.is_ours:
             return
-        out = b""
-        if (row, column) != self._place:
-            out = (
-                b"\r\n"
-                if (row, column) == (self._place[0] + 1, 0)
-                else b"\x1b[%d;%dH" % (row + 1, column + 1)
-            )
+        out = self._way(row, column)
         if attribute != self._attribute:
             self._attribute = attribute
             out += self._colors(attribute)
-        text = (
-            bytes((character or 0x20,)).decode("cp437")
-            if character >= 0x20 or not character
-            else "."
-        )
+        text = " " if not character else "." if character < 0x20 else as_text(character)
         self._send(out + text.encode())
         self._place = (row, column + 1)
+
+    def _way(self, row: int, column: int) -> bytes:
+        """From where the terminal's cursor is to a place."""
+        down = row - self._place[0]
+        if (down, column) == (0, self._place[1]):
+            return b""
+        if not column and self._place[0] >= 0 and 0 < down <= 4:
+            return b"\r\n" * down
+        return b"\x1b[%d;%dH" % (row + 1, column + 1)
 
     @staticmethod
     def _colors(attribute: int) -> bytes:
@@ -119,3 +118,8 @@ class SerialConsole:
             self._sequence.clear()
         elif not any(known.startswith(rest) for known in SEQUENCES):
             self._sequence.clear()
+
+
+def as_text(character: int) -> str:
+    """A character of code page 437."""
+    return bytes((character,)).decode("cp437")

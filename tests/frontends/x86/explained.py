@@ -56,6 +56,12 @@ def overlapping_frames(d: Difference) -> bool:
     return d.trial.row.function == "enter" and d.names <= {"memory"}
 
 
+def movsxd_of_a_word(d: Difference) -> bool:
+    """AMD's processors read 32 bits where the manual has 16, and fault if they are not there."""
+    faulted = (d.theirs["ended"], d.theirs["exit"]) == (SIGSEGV, PAGE_FAULT)
+    return d.trial.row.function == "movsxd" and faulted and not d.ours["ended"]
+
+
 def long_operand(d: Difference) -> bool:
     """At which byte of an operand longer than 8 bytes a fault is."""
     is_long = any(o.size in LONG for o in d.trial.row.operands)
@@ -152,6 +158,7 @@ def fpu_unmasked(d: Difference) -> bool:
 EXPLANATIONS: tuple[Callable[[Difference], bool], ...] = (
     repeated_compare,
     pop_all,
+    movsxd_of_a_word,
     overlapping_frames,
     long_operand,
     misaligned_mode,

@@ -190,6 +190,8 @@ class Bios:
         self.keyboard.set_up()
         self.time.set_ticks_by_clock()
         self._put_acpi(self._acpi)
+        if self._console is not None:
+            self._console.open()
         self.video.screen.set_mode(3)
         self.video.write_text(BANNER)
 

@@ -14,6 +14,9 @@ from machine.bus import Bus
 DATA, INTERRUPT_ENABLE, LINE_STATUS = 0, 1, 5
 DATA_READY, CAN_SEND = 0x01, 0x20
 
+# Registers and values: divisor 1 behind DLAB, 8N1, FIFOs, DTR and RTS.
+SET_UP = ((3, 0x80), (0, 1), (1, 0), (3, 0x03), (2, 0x01), (4, 0x03))
+
 # ANSI's numbers of the eight colours, in the order of attributes' bits.
 COLORS = (0, 4, 2, 6, 1, 5, 3, 7)
 PLAIN = 0x07
@@ -46,6 +49,11 @@ class SerialConsole:
         """Where the terminal's cursor is."""
         self._attribute = PLAIN
         self._sequence = bytearray()
+
+    def open(self) -> None:
+        """115200 bits a second, eight of them a character, with the FIFOs."""
+        for register, value in SET_UP:
+            self._ports.write(self._base + register, value, 1)
 
     @property
     def is_ours(self) -> bool:

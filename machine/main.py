@@ -117,7 +117,7 @@ def _run(command: str, settings: Settings) -> int:
     gc.freeze()
     gc.enable()
     try:
-        return pc.run()
+        return pc.run(stopped=settings.stopped)
     finally:
         if settings.pid_file:
             with suppress(OSError):

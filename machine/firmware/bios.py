@@ -108,7 +108,8 @@ class Bios:
         self.keyboard = keyboard.Keyboard(guest, self._restart)
         self.serial = Serial(guest, board.ports)
         self.pointer = Pointer(guest, board)
-        ranges = memory_map(memory.below_4g, memory.above_4g, acpi_size(memory.below_4g))
+        self._acpi_size = acpi_size(memory.below_4g)
+        ranges = memory_map(memory.below_4g, memory.above_4g, self._acpi_size)
         self.system = SystemServices(guest, board, ranges, self.pointer, rom.CONFIGURATION)
         pci = PciServices(board.pci, rom.BASE + labels["pci32"], rom.BASE)
         self.time = TimeOfDay(guest, board.ports, pci.call)
@@ -128,7 +129,7 @@ class Bios:
             )
             self.keyboard.poll = self._console.poll
             screen.mirror = self._console
-        self._acpi_base = memory.below_4g - acpi_size(memory.below_4g)
+        self._acpi_base = memory.below_4g - self._acpi_size
         self.rom = self._build_rom()
         self._services: tuple[Callable[[Call], None], ...] = (
             self.video.call,
@@ -169,7 +170,8 @@ class Bios:
         made = rom.new_rom()
         layout = build_acpi(self._acpi_base, has_hpet=self._has_hpet)
         self._acpi = layout
-        made.place(layout.rsdp)
+        if self._acpi_size:
+            made.place(layout.rsdp)
         made.place(mp_table(rom.BASE + made.free))
         for table in smbios_tables(rom.BASE + made.free + 15 & ~15):
             made.place(table)
@@ -196,7 +198,8 @@ class Bios:
         self.video.write_text(BANNER)
 
     def _put_acpi(self, layout: AcpiLayout) -> None:
-        self.guest.write(self._acpi_base, layout.tables)
+        if self._acpi_size:
+            self.guest.memory.write(self._acpi_base, layout.tables)
 
     def _key(self, call: Call) -> None:
         action = self.keyboard.scan(call.ah)

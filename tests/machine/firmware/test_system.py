@@ -187,6 +187,19 @@ def test_serial_ports(pc: Pc) -> None:
     assert made.ax == 0x0141, "there is no COM4"
 
 
+class SmallPc(Pc):
+    below_4g = MB
+
+
+def test_a_machine_with_hardly_any_memory() -> None:
+    pc = SmallPc()
+    pc.run_until("No bootable device", 200)
+    assert b"RSD PTR " not in pc.bios.rom
+    made = call(ax=0x8800)
+    pc.bios.system.call(made)
+    assert (made.ax, made.carry) == (0, False)
+
+
 def test_an_option_rom_is_run() -> None:
     pc = Pc()
     rom = bytearray(b"\x55\xaa\x01\xb0\x4f\xe6\xe9\xcb".ljust(512, b"\0"))

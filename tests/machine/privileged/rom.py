@@ -11,9 +11,10 @@ import subprocess
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic_ns
+from time import monotonic, monotonic_ns, sleep
 
 from frontends.x86.pc_guest import PcGuest
+from frontends.x86.state import IF
 from machine.board import Outside, build_board
 from machine.bus import Bus
 from machine.clock import Clock, RealTime
@@ -63,7 +64,7 @@ class Machine:
 
     def __init__(self, rom: bytes, engine: str, cpu: str) -> None:
         self.sent = bytearray()
-        self.failed = False
+        self.failed = self.has_ended = False
         lock = threading.RLock()
         clock = Clock(RealTime(monotonic_ns))
         memory = PhysicalMemory(RAM_BYTES, Bus("memory"))
@@ -80,8 +81,8 @@ class Machine:
             debug_console=self.sent.append,
             debug_exit=lambda _status: self._end(),
         )
-        board = build_board(clock, memory, outside)
-        memory.bus = LockedBus(board.memory, lock)  # type: ignore[assignment]
+        self.board = board = build_board(clock, memory, outside)
+        memory.bus = LockedBus(board.memory, lock)
         self.processor = Processor(runner, guest, board, lock, on_triple_fault=self._fail)
         with lock:
             board.reset()
@@ -95,6 +96,7 @@ class Machine:
             memory.add_rom(address, rom)
 
     def _end(self) -> None:
+        self.has_ended = True
         self.processor.request_stop()
 
     def _fail(self) -> None:
@@ -102,14 +104,20 @@ class Machine:
         self._end()
 
     def run(self) -> bytes:
-        """What the program sends until it ends, or takes too long."""
-        watch = threading.Timer(PATIENCE, self._fail)
+        """What the program sends until it ends, takes too long, or halts for good."""
+        watch = threading.Thread(target=self._watch, daemon=True)
         watch.start()
-        try:
-            self.processor.run()
-        finally:
-            watch.cancel()
+        self.processor.run()
         return bytes(self.sent)
+
+    def _watch(self) -> None:
+        """End a program that takes too long, or halts with interrupts off."""
+        end = monotonic() + PATIENCE
+        while not self.has_ended:
+            sleep(0.2)
+            halted = self.processor.is_halted and not self.processor.registers["eflags"] & IF
+            if halted or monotonic() > end:
+                self._fail()
 
 
 def on_ours(rom: bytes, engine: str, cpu: str) -> bytes:

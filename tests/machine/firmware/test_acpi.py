@@ -6,6 +6,7 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from machine.firmware.mp_table import mp_table
 from machine.firmware.pci_bios import routing_table
 from machine.firmware.smbios import smbios_tables
 from tests.machine.firmware.harness import Pc
+from tests.machine.test_qemu import QEMU
 
 BASE = 0x7FF_C000
 
@@ -135,3 +137,70 @@ def test_the_rom_has_what_software_searches_for() -> None:
     assert struct.unpack_from("<I", rom, at + 4) == (0xF0000 + at + 16,)
     (at,) = (at for at in range(0, 0x10000, 16) if rom.startswith(b"_SM_", at))
     assert rom[struct.unpack_from("<I", rom, at + 24)[0] - 0xF0000 + 1] == 24  # BIOS information
+
+
+@pytest.fixture(scope="module")
+def qemus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """QEMU's tables, out of the memory of a machine whose BIOS has found nothing to boot."""
+    if QEMU is None:
+        pytest.skip("no qemu-system-i386")
+    dump = tmp_path_factory.mktemp("qemu") / "memory"
+    with subprocess.Popen(
+        [QEMU, "-m", "16", "-display", "none", "-net", "none", "-monitor", "stdio"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdin is not None
+        for _ in range(20):
+            time.sleep(0.5)
+            process.stdin.write(f'pmemsave 0 0x1000000 "{dump}"\n'.encode())
+            process.stdin.flush()
+            time.sleep(0.5)
+            memory = dump.read_bytes() if dump.exists() else b""
+            if memory.find(b"RSD PTR ", 0xE0000) >= 0:
+                break
+        process.stdin.write(b"quit\n")
+    at = memory.find(b"RSD PTR ", 0xE0000)
+    assert at >= 0
+    (root,) = struct.unpack_from("<I", memory, at + 16)
+    (length,) = struct.unpack_from("<I", memory, root + 4)
+    found = {}
+    for (pointer,) in struct.iter_unpack("<I", memory[root + 36 : root + length]):
+        (size,) = struct.unpack_from("<I", memory, pointer + 4)
+        found[memory[pointer : pointer + 4].decode()] = memory[pointer : pointer + size]
+    (dsdt,) = struct.unpack_from("<I", found["FACP"], 40)
+    (size,) = struct.unpack_from("<I", memory, dsdt + 4)
+    return found | {"DSDT": memory[dsdt : dsdt + size]}
+
+
+def test_fixed_hardware_is_where_qemus_is(qemus: dict[str, bytes]) -> None:
+    """SCI, SMI command, ACPI_ENABLE, event, control, timer and GPE blocks with their lengths."""
+    ours, theirs = tables(build_acpi(BASE))["FACP"], qemus["FACP"]
+    for start, end in ((46, 54), (56, 84), (88, 90), (91, 93)):
+        assert ours[start:end] == theirs[start:end], start
+    assert ours[108] == theirs[108], "the century in CMOS"
+
+
+def test_interrupt_controllers_are_qemus(qemus: dict[str, bytes]) -> None:
+    def entries(table: bytes) -> set[bytes]:
+        found, at = set(), 44
+        while at < len(table):
+            found.add(table[at : at + table[at + 1]])
+            at += table[at + 1]
+        return found
+
+    ours, theirs = tables(build_acpi(BASE))["APIC"], qemus["APIC"]
+    assert ours[36:44] == theirs[36:44]
+    assert entries(ours) == entries(theirs)
+
+
+def test_the_hpet_is_qemus(qemus: dict[str, bytes]) -> None:
+    assert tables(build_acpi(BASE))["HPET"][36:] == qemus["HPET"][36:]
+
+
+def test_soft_off_is_qemus(qemus: dict[str, bytes]) -> None:
+    def soft_off(table: bytes) -> bytes:
+        at = table.index(b"_S5_")
+        return table[at : at + 11]
+
+    assert soft_off(tables(build_acpi(BASE))["DSDT"])[-4:] == soft_off(qemus["DSDT"])[-4:]

@@ -157,6 +157,9 @@ def digest(sources: Sequence[Path], line: Sequence[str]) -> str:
     """A name for the result: it changes with any source, neighbouring header or option."""
     result = hashlib.sha256("\0".join(line).encode())
     for path in sources:
-        for part in (path, *sorted(path.parent.glob("*.h"))):
+        headers = [*path.parent.glob("*.h")]
+        if path.parent.parent == SOURCES:
+            headers += SOURCES.glob("x86/*.h")
+        for part in (path, *sorted(headers)):
             result.update(part.name.encode() + b"\0" + part.read_bytes())
     return result.hexdigest()[:24]

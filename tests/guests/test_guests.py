@@ -17,11 +17,12 @@ from tests.guests.emulators import Emulator, Outcome
 
 PROGRAMS = sorted(build.SOURCES.glob("*.c"))
 GUESTS = [name for name, chain in build.TOOLCHAINS.items() if chain.guest]
+FOLDERS = {"ppc": ("ppc",), "x86_64": ("x86_64", "x86"), "i386": ("i386", "x86")}
 OWN_PROGRAMS = {
-    guest: sorted((build.SOURCES / folder).glob("*.c"))
-    for guest, folder in (("ppc", "ppc"), ("x86_64", "x86_64"), ("i386", "i386"))
+    guest: [path for folder in folders for path in sorted((build.SOURCES / folder).glob("*.c"))]
+    for guest, folders in FOLDERS.items()
 }
-"""Programs that only make sense on one machine, in a folder of their own."""
+"""Programs that only make sense on one machine, or on its kin, in a folder of their own."""
 ENGINES = ("threaded", "jit")
 
 ARGUMENTS = {"arguments": ("one", "", "two words", "--three")}

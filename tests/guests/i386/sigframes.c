@@ -1,31 +1,12 @@
 /* Signal frames of i386 Linux: registers as a handler sees them, and what it changes in them. */
-#define _GNU_SOURCE
-#include <setjmp.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <ucontext.h>
-#include <unistd.h>
+#include "../x86/sigframes.h"
 
 /* Indices of gregs, which are those of the kernel's struct sigcontext. */
 enum { GS, FS, ES, DS, EDI, ESI, EBP, ESP, EBX, EDX, ECX, EAX, TRAPNO, ERR, EIP, CS, EFL, UESP, SS };
 
-static volatile int hits, code, number_seen;
-static void *volatile address;
 static greg_t seen[19];
 static unsigned long cr2;
 static int skip_bytes;
-
-static void install(int number, void (*handler)(int, siginfo_t *, void *), int flags)
-{
-    struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags };
-    sigemptyset(&action.sa_mask);
-    sigaction(number, &action, 0);
-}
 
 /* Step over the instruction that faulted, and give it a result. */
 static void fix_up(int number, siginfo_t *info, void *context)
@@ -269,32 +250,6 @@ static void changes(void)
            sigismember(&now, SIGUSR2));
     sigemptyset(&now);
     sigprocmask(SIG_SETMASK, &now, 0);
-}
-
-static char stack[65536];
-
-static void on_stack(int number, siginfo_t *info, void *raw)
-{
-    ucontext_t *context = raw;
-    char here;
-    stack_t now;
-    (void)number, (void)info;
-    sigaltstack(0, &now);
-    printf("on alternate stack %d, flags %d, told %d %d\n", &here > stack && &here < stack + sizeof stack,
-           now.ss_flags, context->uc_stack.ss_sp == stack, (int)context->uc_stack.ss_size);
-    if (++hits < 3)
-        raise(SIGUSR2);
-}
-
-static void alternate(void)
-{
-    stack_t wanted = { .ss_sp = stack, .ss_size = sizeof stack };
-    sigaltstack(&wanted, 0);
-    install(SIGUSR2, on_stack, SA_ONSTACK | SA_NODEFER);
-    hits = 0;
-    raise(SIGUSR2);
-    stack_t off = { .ss_flags = SS_DISABLE };
-    sigaltstack(&off, 0);
 }
 
 int main(void)

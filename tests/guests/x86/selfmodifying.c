@@ -28,18 +28,27 @@ static void beside(void)
 {
     long sum = 0;
     put_constant(code, 3);
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 20000; i++) {
         code[2048] = i;
         sum += ((function)code)() + code[2048] % 2;
     }
     printf("beside %ld\n", sum);
 }
 
-/* mov byte [rip + 1], 7 writes into the next instruction, mov eax, 0. */
+/* Put the displacement of an operand that is at `target`, for the instruction that ends at `next`:
+   ModRM 05 is relative to RIP in 64-bit code, and an address in 32-bit code. */
+static void put_address(uint8_t *at, const uint8_t *target, const uint8_t *next)
+{
+    int32_t value = sizeof(void *) == 8 ? target - next : (intptr_t)target;
+    memcpy(at, &value, 4);
+}
+
+/* mov byte [next + 1], 7 writes into the next instruction, mov eax, 0. */
 static void next_instruction(void)
 {
-    static const uint8_t text[] = { 0xc6, 0x05, 1, 0, 0, 0, 7, 0xb8, 0, 0, 0, 0, 0xc3 };
+    static const uint8_t text[] = { 0xc6, 0x05, 0, 0, 0, 0, 7, 0xb8, 0, 0, 0, 0, 0xc3 };
     memcpy(code, text, sizeof text);
+    put_address(code + 2, code + 8, code + 7);
     int result = 0;
     for (int i = 0; i < 3; i++) {
         code[8] = 0;
@@ -52,13 +61,14 @@ static void next_instruction(void)
 static void loop(void)
 {
     static const uint8_t text[] = {
-        0x31, 0xc0,                                     /*    xor eax, eax          */
-        0xb9, 0xe8, 3, 0, 0,                            /*    mov ecx, 1000         */
-        0x05, 1, 0, 0, 0,                               /* 1: add eax, 1            */
-        0x83, 0x05, 0xf5, 0xff, 0xff, 0xff, 1,          /*    add dword [rip-11], 1 */
-        0xff, 0xc9, 0x75, 0xf0, 0xc3,                   /*    dec ecx; jnz 1b; ret  */
+        0x31, 0xc0,                                     /*    xor eax, eax         */
+        0xb9, 0xe8, 3, 0, 0,                            /*    mov ecx, 1000        */
+        0x05, 1, 0, 0, 0,                               /* 1: add eax, 1           */
+        0x83, 0x05, 0, 0, 0, 0, 1,                      /*    add dword [the 1], 1 */
+        0xff, 0xc9, 0x75, 0xf0, 0xc3,                   /*    dec ecx; jnz 1b; ret */
     };
     memcpy(code, text, sizeof text);
+    put_address(code + 14, code + 8, code + 19);
     printf("loop %d\n", ((function)code)());
 }
 

@@ -34,6 +34,15 @@ def put_eflags(c: SystemX86, word: Value) -> None:
     c.put(HEADER["event"], event | c.select((word & IF).ne(0), wanted, 0))
 
 
+def lets_one_in(c: SystemX86) -> Value:
+    """Whether an interrupt waits that IF lets in now: it is taken here, and not at the next poll.
+
+    IF may be cleared again before that: BIOSes wait by `sti; nop; pause; cli`.
+    """
+    wanted = c.get(c.slots["intr_wanted"]).ne(0)
+    return wanted & (c.get(c.slots["eflags"]) & IF).ne(0)
+
+
 def load_flags(c: SystemX86, word: Value, mask: Operand) -> Value:
     """The status flags, and those in the mask, from a word; gives what changed in the slot."""
     set_flags(c, word, STATUS)
@@ -81,7 +90,7 @@ def popf(c: SystemX86) -> None:
     mask = returned_flags(c, size)
     cleared = RF | VIF | VIP if size >= 4 else 0
     changed = load_flags(c, word & ~cleared, mask | cleared if cleared else mask)
-    c.go_on_in_mode((changed & (TF | AC)).ne(0))
+    c.go_on_in_mode((changed & (TF | AC)).ne(0) | lets_one_in(c))
 
 
 @insn
@@ -100,7 +109,7 @@ def sti(c: SystemX86) -> None:
     slot = c.slots["shadow"]
     following = c.value(c.word, c.next_pc)
     c.put(slot, c.select((old & IF).eq(0), following, c.get(slot)))
-    c.goto(c.next_pc)
+    c.go_on_in_mode(lets_one_in(c))
 
 
 def _require_privilege(c: SystemX86) -> None:

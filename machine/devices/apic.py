@@ -395,14 +395,22 @@ class LocalApic:
 
     def _start_timer(self) -> None:
         self._started = self._clock.now()
-        self._arm()
+        self._arm(rounds=1)
 
-    def _arm(self) -> None:
-        """Set the host's timer for the next time the count is zero, if that interrupts."""
+    def _arm(self, rounds: int = 0) -> None:
+        """Set the host's timer for the next time the count is zero, if that interrupts.
+
+        A count that has just begun comes to zero in its first round, however late it is by now; one
+        that is late already still comes.
+        """
+        due = self._timer.deadline
+        is_late = not rounds and due is not None and due <= self._clock.now()
+        if is_late and not self._lvt[Register.LVT_TIMER] & MASKED:
+            return
         self._timer.cancel()
         if not self._initial or self._lvt[Register.LVT_TIMER] & MASKED:
             return
-        rounds = self._count() // self._initial + 1
+        rounds = rounds or self._count() // self._initial + 1
         if rounds > 1 and not self._lvt[Register.LVT_TIMER] & PERIODIC:
             return
         ticks = rounds * self._initial * self._divisor

@@ -217,6 +217,30 @@ def test_one_shot_timer(bench: Bench) -> None:
     assert not is_up(bench.cpu.intr)
 
 
+class Hurrying(FakeTime):
+    """Time that goes on while a device looks at it, as the host's does."""
+
+    step = 0
+
+    def now(self) -> int:
+        self.ns += self.step
+        return self.ns
+
+
+def test_a_count_shorter_than_a_look_at_the_clock_is_not_lost() -> None:
+    time = Hurrying()
+    cpu = Processor(time, ApicBus(), 0, [])
+    time.step = 100_000
+    for register, value in ((0x3E0, 0b1011), (0x320, 0x40), (0x380, 109), (0x320, 0x40)):
+        cpu.write(register, value)
+    time.pass_(1)
+    time.clock.run_due()
+    assert cpu.take() == [0x40]
+    cpu.write(0xB0, 0)
+    time.pass_(1_000_000)
+    assert cpu.take() == []
+
+
 @pytest.mark.parametrize(
     ("code", "divisor"),
     [(0, 2), (1, 4), (2, 8), (3, 16), (8, 32), (9, 64), (0xA, 128), (0xB, 1)],

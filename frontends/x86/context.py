@@ -326,6 +326,10 @@ class X86(VectorBuilder, MmxRegisters):
         """A target of 2, 4 or 8 bytes as an instruction pointer."""
         return target.zext(self.word)
 
+    def probe(self, address: Value) -> None:
+        """Fault if a byte cannot be written; it stays what it is."""
+        self.touch(address, self.byte)
+
     def push(self, value: Value) -> None:
         """Push a value of 2, 4 or 8 bytes."""
         top = self.stack_pointer() - value.type.bytes

@@ -32,7 +32,7 @@ def enter(c: X86, size: Value, level: Value) -> None:
         c.store_le(c.on_stack(frame - step * number), outer)
     if nesting:
         c.store_le(c.on_stack(last), frame.trunc(type_))
-    c.touch(c.on_stack(end), c.byte)
+    c.probe(c.on_stack(end))
     c.write_gpr(BP, step, frame.trunc(type_))
     c.write_stack_pointer(end)
 

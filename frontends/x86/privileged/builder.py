@@ -197,6 +197,10 @@ class SystemX86(X86):
         """The linear address of an offset in the stack's segment."""
         return self.in_segment(SS, self.stack_offset(offset))
 
+    def probe(self, address: Value) -> None:
+        """Fault as a write if a byte cannot be written: an atomic access always is one."""
+        self.rmw("or", address, self.const(I8, 0))
+
     def in_extra(self, offset: Value) -> Value:
         """The linear address of an offset in the segment ES."""
         return self.in_segment(ES, offset)

@@ -19,7 +19,7 @@ from machine.errors import MachineError, shown
 from machine.options import Settings, read_options
 
 if TYPE_CHECKING:
-    from machine.pc import Pc
+    from machine.running import Pc
 
 INTERNAL_ERROR = 70
 """EX_SOFTWARE of sysexits.h."""

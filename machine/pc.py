@@ -28,7 +28,7 @@ from machine.wires import Wires
 if TYPE_CHECKING:
     from machine.devices.fdc import FloppyController
     from machine.devices.vga import Vga
-    from machine.firmware.kernel import Kernel
+    from machine.firmware.boot import Kernel
     from machine.processor import Processor
     from tcg.log import Log
     from tcg.system import SystemRunner

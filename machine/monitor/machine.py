@@ -42,12 +42,13 @@ class Described(Protocol):
 class Machine(Protocol):
     """A machine; commands may call it from any thread that holds its lock."""
 
-    board: Board
     name: str
     width: int
     """Of the processor's registers: 32 or 64."""
     thread_id: int
 
+    @property
+    def board(self) -> Board: ...
     @property
     def status(self) -> str:
         """`running`, `paused`, `shutdown`, ..."""

@@ -118,6 +118,20 @@ class _SystemAccess:
         self._mmu.write_as(0, address, data)
 
 
+class _LockedAccess:
+    """Memory that is read, changed and written: it faults as a write."""
+
+    def __init__(self, mmu: Mmu) -> None:
+        self._mmu = mmu
+
+    def read(self, address: int, size: int) -> bytes:
+        self._mmu.check_write(address, size)
+        return self._mmu.read(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        self._mmu.write(address, data)
+
+
 class Mmu:
     """One CPU's view of memory by linear addresses.
 
@@ -136,6 +150,7 @@ class Mmu:
         self.physical = physical
         self.physically = _PhysicalAccess(self)
         self.by_system = _SystemAccess(self)
+        self.locked = _LockedAccess(self)
         self._walk = walk
         self._written = written
         self._found: list[dict[int, int]] = [{} for _ in range(16)]
@@ -181,6 +196,13 @@ class Mmu:
     def write(self, address: int, data: bytes) -> None:
         """By the privilege in force."""
         self.write_as(INDEXES[self.state.m32[_INDEX]], address, data)
+
+    def check_write(self, address: int, size: int) -> None:
+        """Raise Refused unless so many bytes can be written by the privilege in force."""
+        access = WRITE | INDEXES[self.state.m32[_INDEX]]
+        self.translate(address, access)
+        if address % PAGE + size > PAGE:
+            self.translate(self._after(address, PAGE - address % PAGE), access)
 
     def read_as(self, privilege: int, address: int, size: int) -> bytes:
         """`size` bytes at a linear address, which may lie across a page's end."""
@@ -240,10 +262,14 @@ class _Source(Source):
         return self._accessed(inst, super()._store(inst), "write")
 
     def _cas(self, inst: Value) -> str:
-        return super()._cas(inst).replace("cas(memory,", f"cas({self._memory(inst)},", 1)
+        return super()._cas(inst).replace("cas(memory,", f"cas({self._locked(inst)},", 1)
 
     def _rmw(self, inst: Value) -> str:
-        return super()._rmw(inst).replace("rmw(memory,", f"rmw({self._memory(inst)},", 1)
+        return super()._rmw(inst).replace("rmw(memory,", f"rmw({self._locked(inst)},", 1)
+
+    def _locked(self, inst: Value) -> str:
+        memory = self._memory(inst)
+        return "memory.locked" if memory == "memory" else memory
 
 
 class SystemEvaluator(Evaluator):

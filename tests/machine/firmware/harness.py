@@ -18,6 +18,7 @@ from tests.machine.fakes import FakeTime
 
 RAM = 16 << 20
 INTERRUPTS_ON, PROTECTED = 0x200, 1
+BYTE_NS = 1_000_000
 WINDOW, WINDOW_END = 0xA0000, 0xC0000
 SLICE, SLICE_NS, ACCESS_NS = 20_000, 200_000, 1_000
 
@@ -197,7 +198,12 @@ class Pc:
         raise AssertionError(f"{text!r} did not come:\n{shown}")
 
     def type(self, *names: str) -> None:
+        """Press keys one after the other; those joined by - together."""
         for name in names:
+            keys = name.split("-")
             for down in (True, False):
-                self.board.keyboard.press(name, down)
-                self.run(30)
+                for key in keys if down else reversed(keys):
+                    assert self.board.keyboard.press(key, down), key
+                    for _ in range(3):  # bytes of a key come one by one
+                        self.time.pass_(BYTE_NS)
+                        self.run(1)

@@ -11,6 +11,7 @@ from machine.drive import Drive
 from machine.firmware.bios import BiosOptions
 from machine.firmware.disk import Drives
 from machine.images.opening import open_image, overlay_of
+from tests.machine.firmware import fat
 from tests.machine.firmware.harness import Pc
 
 GUESTS = Path(
@@ -44,6 +45,23 @@ def test_freedos_gets_to_its_prompt_and_takes_keys() -> None:
     assert "FreeCom version" in pc.run_until(
         "FreeCom version 0.82 pl 3 XMS_Swap [Dec 10 2003 06:49:21]\n\nA:"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FREEDOS.exists(), reason=f"no {FREEDOS}")
+def test_freedos_writes_files_to_a_hard_disk(tmp_path: Path) -> None:
+    """What COPY has written is read back here, by the file system's own tables."""
+    path = tmp_path / "disk"
+    path.write_bytes(fat.disk(40))
+    disk = Drive(open_image(str(path), "raw"), "disk")
+    pc = Pc(Drives(floppies=[drive(FREEDOS)], disks=[disk]), BiosOptions(order="a"))
+    pc.run_until("A:\\>")
+    pc.type(*"copy", "spc", *"command", "dot", *"com", "spc", "c", "shift-semicolon", "ret")
+    pc.run_until("command.com => c:command.com\n\nA:")
+    disk.close()
+    found = fat.files(path.read_bytes())
+    assert list(found) == ["COMMAND COM"]
+    assert found["COMMAND COM"] in FREEDOS.read_bytes()
 
 
 @pytest.mark.slow

@@ -187,7 +187,10 @@ class _Translate:
             with b.when((facts & LINK).ne(0)):
                 self._link(record, behind, pc)
             with b.when((facts & NOTES).ne(0)):
-                self.answer(Job.NOTES_AT, self.size.get() + b.load_u(form, 8, 32))
+                notes = self.size.get() + b.load_u(form, 8, 32)
+                self.answer(Job.NOTES_AT, notes)
+                for part in range(0, Notes.SIZE, 8):  # a block that was given up may have been here
+                    b.store_n(self.given(Job.RECORDS) + notes, 8, 0, part)
             self._note_step(size, length)
             ends = (facts & ENDS).ne(0) | (facts & FALLS).eq(0)
             with b.when(ends):
@@ -286,5 +289,3 @@ class _Translate:
                 value = b.pick(code.eq(one), result, value)
         b.store_n(place, 8, value)
 
-
-assert Notes.SIZE == 32, "the notes are cleared with the record that they end"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 from machine.board import IO_APIC_BASE
@@ -54,6 +55,9 @@ def _block(machine: Machine) -> str:
             parts.append(f"{name}: [not inserted]\n")
         else:
             read_only = ", read-only" if drive.read_only else ""
+            base = image.backing
+            if base is not None and not os.path.exists(image.path):  # the overlay of -snapshot
+                image, read_only = base, ", snapshot"
             parts.append(f"{name}: {image.path} ({image.format}{read_only})\n")
         if drive.is_cd or image is None or name.startswith("floppy"):
             parts.append("    Removable device: not locked, tray closed\n")

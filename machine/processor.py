@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from time import monotonic_ns
 
 from frontends.x86.modes import TRACE
 from frontends.x86.pc_guest import PcGuest
@@ -165,6 +166,7 @@ class Processor:
         self._requests: deque[Callable[[], None]] = deque()
         self._is_stopping = False
         self._is_paused = False
+        self._paused_at = 0
         self._delivers = False
         self._first = 0
         self._nmi = False
@@ -201,12 +203,17 @@ class Processor:
         threading.Thread(target=self.wake, daemon=True).start()
 
     def pause(self) -> None:
-        """Stand still soon."""
+        """Stand still soon; the time-stamp counter does, too."""
+        if not self._is_paused:
+            self._paused_at = monotonic_ns()
         self._is_paused = True
         self.runner.kick(self.cpu)
 
     def resume(self) -> None:
         """Go on after a pause."""
+        if self._is_paused and self._counted is None:
+            offset = self.core.get("tsc_offset") - (monotonic_ns() - self._paused_at)
+            self.core.set("tsc_offset", offset)
         self._is_paused = False
         self.wake()
 

@@ -159,7 +159,7 @@ class _Collector:
             elif inst.op is ops.GOTO:
                 self._goto(inst.imm[0])
             elif inst.op is ops.JUMP:
-                self.jumps = inst.imm != "return"
+                self.jumps = inst.imm not in ("return", "far")
             elif inst.op in (ops.ASK, ops.RAISE) and _takes_pc(inst):
                 self._want(f"next:{inst.imm[1].text}", 8, inst.imm[1].text)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from machine.bus import Unimplemented, Window
 from machine.devices.vga_registers import (
     ATTRIBUTE_BITS,
+    CLOCKING_MODE,
     CRTC_COUNT,
     GRAPHICS_BITS,
     IS_COLOR,
@@ -151,9 +152,12 @@ class VgaPorts:
 
     def _write_sequencer(self, value: int) -> None:
         index = self._sequencer_index
-        self.registers.sequencer[index] = value & SEQUENCER_BITS[index]
+        value &= SEQUENCER_BITS[index]
+        if value == self.registers.sequencer[index]:
+            return
+        self.registers.sequencer[index] = value
         self._changed()
-        if index == 1:
+        if index == CLOCKING_MODE:
             self._retimed()
 
     def _set_graphics_index(self, value: int) -> None:
@@ -161,8 +165,10 @@ class VgaPorts:
 
     def _write_graphics(self, value: int) -> None:
         index = self._graphics_index
-        self.registers.graphics[index] = value & GRAPHICS_BITS[index]
-        self._changed()
+        value &= GRAPHICS_BITS[index]
+        if value != self.registers.graphics[index]:
+            self.registers.graphics[index] = value
+            self._changed()
 
     # -- CRT controller ------------------------------------------------------------------------
 

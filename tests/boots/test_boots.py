@@ -99,6 +99,26 @@ def test_elks(bios: list[str]) -> None:
         guest.wait_screen(r"login:|^# ?$", wait(300))
 
 
+def test_mikeos(bios: list[str]) -> None:
+    """A real-mode system: its list of programs, and one of them."""
+    floppy = f"file={image('mikeos.flp')},format=raw,if=floppy"
+    with booted("-m", "16", "-drive", floppy, "-snapshot", "-boot", "a", *bios) as guest:
+        guest.wait_screen("MikeOS", wait(120))
+        guest.key("ret")
+        guest.wait_screen("select a file", wait(30))
+
+
+def test_a_game_of_one_sector(bios: list[str], tmp_path: Path) -> None:
+    """nanochess' F-Bird: the bird falls when nobody presses a key."""
+    path = tmp_path / "fbird.img"
+    path.write_bytes(image("fbird.com").read_bytes().ljust(1440 << 10, b"\0"))
+    floppy = f"file={path},format=raw,if=floppy"
+    with booted("-m", "16", "-drive", floppy, "-boot", "a", *bios) as guest:
+        guest.wait_screen("F-BIRD", wait(120))
+        guest.key("a")
+        guest.wait_screen("BONK", wait(60))
+
+
 def test_grub(bios: list[str]) -> None:
     """GRUB's rescue CD-ROM: to its prompt, and a command."""
     iso = packaged("grub-rescue-pc", "usr/lib/grub-rescue/grub-rescue-cdrom.iso")

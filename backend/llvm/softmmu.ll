@@ -446,6 +446,31 @@ both:
   ret i32 0
 }
 
+; 0 if a write can be done, which is not done yet; else FAULT or CODE.
+define preserve_mostcc i32 @mmu_touch(ptr %env, ptr %tlb, i64 %address, i64 %size) noinline nounwind {
+  %less = sub i64 %size, 1
+  %last = add i64 %address, %less
+  %crossed = xor i64 %last, %address
+  %is_within = icmp ult i64 %crossed, 4096
+  br i1 %is_within, label %within, label %across
+within:
+  %whole = call i32 @mmu_prepare(ptr %env, ptr %tlb, i64 %address, i64 %size)
+  ret i32 %whole
+across:
+  %there = call i64 @mmu_next_page(ptr %env, i64 %last)
+  %after.bits = and i64 %last, 4095
+  %after = add i64 %after.bits, 1
+  %before = sub i64 %size, %after
+  %first = call i32 @mmu_prepare(ptr %env, ptr %tlb, i64 %address, i64 %before)
+  %is_ready = icmp eq i32 %first, 0
+  br i1 %is_ready, label %more, label %no
+more:
+  %second = call i32 @mmu_prepare(ptr %env, ptr %tlb, i64 %there, i64 %after)
+  ret i32 %second
+no:
+  ret i32 %first
+}
+
 ; 0 if a write within a page can be done, else FAULT or CODE.
 define internal i32 @mmu_prepare(ptr %env, ptr %tlb, i64 %address, i64 %size) nounwind {
   %host = call ptr @mmu_page(ptr %env, ptr %tlb, i64 %address, i32 1)

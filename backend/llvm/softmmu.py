@@ -11,7 +11,7 @@ that is still where it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from backend.llvm.blob import head_symbol
 from backend.llvm.handlers import HandlerLowering
@@ -47,6 +47,7 @@ from tcg.types import I64
 FUNCTIONS = {
     "mmu_read": "ptr @mmu_read(ptr, ptr, i64, i64)",
     "mmu_write": "i32 @mmu_write(ptr, ptr, i64, i64)",
+    "mmu_touch": "i32 @mmu_touch(ptr, ptr, i64, i64)",
     "mmu_range": "ptr @mmu_range(ptr, ptr, i64, i64, i32)",
     "mmu_copy": "i32 @mmu_copy(ptr, ptr, i64, i64, i64, i64, i64)",
     "mmu_repeat": "i32 @mmu_repeat(ptr, ptr, i64, i64, i64, i64)",
@@ -264,22 +265,57 @@ class SoftMmu(Lowering):
 
     def lower_cas(self, inst: Value) -> None:
         """Compare and swap; nobody else runs meanwhile.  Memory is written in any case."""
-        access: Access = inst.imm
-        t = str(access.type)
+        t = str(inst.imm.type)
         expected, new = (self.operand(a) for a in inst.args[1:])
-        old = self._load(access, inst.args[0])
-        same = self.temp(f"icmp eq {t} {old}, {expected}")
-        self._store(access, inst.args[0], self.temp(f"select i1 {same}, {t} {new}, {t} {old}"))
-        self.names[inst] = old
+
+        def chosen(old: str) -> str:
+            same = self.temp(f"icmp eq {t} {old}, {expected}")
+            return self.temp(f"select i1 {same}, {t} {new}, {t} {old}")
+
+        self.names[inst] = self._update(inst.imm, inst.args[0], chosen)
 
     def lower_rmw(self, inst: Value) -> None:
         """Read, modify, write; nobody else runs meanwhile."""
         access: Access = inst.imm
         t, text = str(access.type), self.operand(inst.args[1])
-        old = self._load(access, inst.args[0])
-        new = text if access.rmw == "xchg" else self.temp(f"{access.rmw} {t} {old}, {text}")
-        self._store(access, inst.args[0], new)
-        self.names[inst] = old
+
+        def modified(old: str) -> str:
+            return text if access.rmw == "xchg" else self.temp(f"{access.rmw} {t} {old}, {text}")
+
+        self.names[inst] = self._update(access, inst.args[0], modified)
+
+    def _update(self, access: Access, address: Value, new: Callable[[str], str]) -> str:
+        """Replace what is in memory, which is given; faults are those of a write."""
+        size, t = access.type.bits // 8, str(access.type)
+        if access.mmu == PHYSICAL:
+            old = self._load(access, address)
+            self._store(access, address, new(old))
+            return old
+        linear, tlb = self.linear(address), self._tlb(access.mmu)
+        on, fast, last = self.fresh("updated"), "", ""
+        if access.mmu == CURRENT:
+            host, hit = self._probe(linear, size, 1)
+            fast, miss = self.fresh("hit"), self.fresh("miss")
+            self.line(f"br i1 {hit}, label %{fast}, label %{miss}, !prof !5")
+            self.label(fast)
+            before = self.temp(f"load {t}, ptr {host}, align 1{GUEST}")
+            self.line(f"store {t} {new(before)}, ptr {host}, align 1{GUEST}")
+            self.line(f"br label %{on}")
+            self.label(miss)
+        given = ("ptr %env", f"ptr {tlb}", f"i64 {linear}", f"i64 {size}")
+        self._fail_unless(self.call_mmu("mmu_touch", *given))
+        found = self.call_mmu("mmu_read", *given)
+        old = self.temp(f"load {t}, ptr {found}, align 1")
+        self.line(f"store {t} {new(old)}, ptr {self.header('bounce')}, align 1")
+        last = self.fresh("slow")
+        self._fail_unless(self.call_mmu("mmu_write", *given))
+        self.line(f"br label %{last}")
+        self.label(last)
+        self.line(f"br label %{on}")
+        self.label(on)
+        if not fast:
+            return old
+        return self.temp(f"phi {t} [ {before}, %{fast} ], [ {old}, %{last} ]")
 
     # -- many bytes ------------------------------------------------------------------------
 

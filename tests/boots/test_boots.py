@@ -169,7 +169,7 @@ def test_linux_to_a_shell(architecture: str, bios: list[str], tmp_path: Path) ->
     ]  # fmt: skip
     with booted(*options, bits=64 if architecture == "amd64" else 32) as guest:
         guest.wait("/ # ", wait(600))
-        guest.wait_screen("This is Linux", wait(20))
+        guest.wait_screen("built-in shell", wait(60))
         assert "devtmpfs" in guest.run("mount", wait(30))
         assert "Linux version 6.1" in guest.run("dmesg | head -5", wait(30))
         for name, path in (("sda", disk), ("sr0", cd)):

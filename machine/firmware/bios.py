@@ -33,6 +33,9 @@ from machine.firmware.video import Video
 FIRST_PORT = 0xB4
 DO_POST, DO_KEY, DO_ALARM, DO_POINTER, DO_BOOT, DO_ROMS, DO_KERNEL, DO_NEXT = range(8)
 
+NOWHERE = 1 << 40
+"""A physical address where no memory can be."""
+
 MAY_WAIT = frozenset((3, 4, 7))
 """Offsets of ports behind which the ROM looks at OF."""
 
@@ -159,10 +162,20 @@ class Bios:
         """The ROM asks for a service."""
         call = Call(self._registers)
         is_paged = self._translate is not None and self._registers["cr0"] >> 31 & 1
-        self.guest.translate = self._translate if is_paged else None
+        self.guest.translate = self._physical if is_paged else None
         if offset in MAY_WAIT:
             call.not_yet = False
         self._services[offset](call)
+
+    def _physical(self, linear: int) -> int:
+        """Where a linear address is; nowhere if no page is there, as no BIOS can bring it in."""
+        from tcg.system import PageFault
+
+        assert self._translate is not None
+        try:
+            return self._translate(linear & 0xFFFF_FFFF)
+        except PageFault:
+            return NOWHERE
 
     # -- the ROM
 

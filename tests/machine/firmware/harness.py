@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import unicorn
@@ -140,7 +141,8 @@ class Pc:
             return b"\xff" * length
 
     def write(self, address: int, data: bytes) -> None:
-        self.uc.mem_write(address, data)
+        with suppress(unicorn.UcError):  # lost where no memory is
+            self.uc.mem_write(address, data)
         if 0x600 <= address < address + len(data) <= RAM:  # which unicorn would not do by itself
             self.uc.ctl_remove_cache(address, address + len(data))
 

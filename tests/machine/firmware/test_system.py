@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from machine.firmware import bda
 from machine.firmware.bios import BiosOptions
 from machine.firmware.memory_map import memory_map
-from tests.machine.firmware.fakes import call
+from tests.machine.firmware.fakes import FakeRegisters, call
 from tests.machine.firmware.harness import RAM, Pc
 
 MB = 1 << 20
@@ -248,3 +248,26 @@ def test_text_and_keys_by_the_serial_port() -> None:
     pc.serial.clear()
     screen.write(0, 1, 1, ord("x"), 7, 1)
     assert not pc.serial, "a driver has taken it"
+
+
+def test_where_no_page_is_nothing_is_read_or_written() -> None:
+    """Virtual-8086 mode: addresses are translated, and a missing page does no harm."""
+    from tcg.system import PageFault
+
+    def translate(linear: int) -> int:
+        if linear >> 12 == 0x90:
+            raise PageFault(linear, 4)
+        return linear ^ 0x2000 if linear >> 12 in {0x10, 0x12} else linear
+
+    pc = Pc()
+    pc.bios._translate = translate
+    registers = FakeRegisters(cr0=1 << 31, eflags=0x20202, eax=0xC000)
+    pc.bios._registers = registers
+    pc.write(0x12000, b"moved")
+    pc.bios.write(3, 0)
+    assert pc.bios.guest.read(0x10000, 5) == b"moved"
+    assert pc.bios.guest.read(0x8FFFE, 4)[2:] == b"\xff\xff"
+    pc.bios.guest.write(0x90000, b"lost")
+    registers["cr0"] = 0
+    pc.bios.write(3, 0)
+    assert pc.bios.guest.read(0x90000, 4) == bytes(4)

@@ -65,7 +65,7 @@ MSR_SLOTS: tuple[tuple[int, str], ...] = (
 """The model-specific registers that are slots of 64 bits, by number (SDM vol. 4)."""
 
 
-PLAIN_WORDS = 16
+PLAIN_WORDS = 64
 """Of `plain_ports`, a bit for each port from 0 on that OUT may write without asking."""
 
 

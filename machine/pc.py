@@ -388,7 +388,7 @@ def _display(settings: Settings, pc: Pc, board: Board, vga: Vga | None) -> Displ
 
     display = TermDisplay(
         screen=vga.render,
-        press=board.keyboard.press,
+        press=board.keyboard.press_once,
         has_room=board.keyboard.has_room,
         lock=pc.lock,
         quit=pc.quit,

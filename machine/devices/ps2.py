@@ -128,6 +128,12 @@ class Keyboard(Ps2Device):
         self._defaults()
         self._scans = True
 
+    def press_once(self, name: str, down: bool) -> bool:
+        """As `press`, of a key that does not repeat: for hosts that are late to let go of it."""
+        is_key = self.press(name, down)
+        self._repeat_timer.cancel()
+        return is_key
+
     def press(self, name: str, down: bool) -> bool:
         """A key goes down or up; False if there is no such key.
 

@@ -37,7 +37,7 @@ PICTURE_SECONDS = 0.1
 
 MOST_KEYS = 2000
 LONGEST_CHORD = 16
-"""Bytes that a keyboard sends for the keys pressed together."""
+"""Bytes that a keyboard sends for keys that are pressed together and let go of, or more."""
 
 FUNCTION_KEYS = dict(zip("1234567890-=", (f"f{n}" for n in range(1, 13)), strict=True))
 CONTROL_ALT = ("ctrl", "alt")
@@ -62,8 +62,8 @@ def need_terminal() -> None:
 class TermDisplay:
     """The screen, the keys, and a monitor behind them.
 
-    `screen` makes the picture, `press` and `has_room` are the keyboard's; all are called with
-    `lock` held. `quit` is called for Ctrl-A x, after which `run` returns. `monitor` is a character
+    `screen` makes the picture, `press` (of keys that do not repeat) and `has_room` are the
+    keyboard's; all are called with `lock` held. `quit` is called for Ctrl-A x, after which `run` returns. `monitor` is a character
     device for a monitor to be put on.
     """
 
@@ -227,15 +227,19 @@ class TermDisplay:
             curses.beep()
 
     def _send_keys(self) -> None:
-        """Let go of what was pressed a turn ago; press what comes next, if there is room."""
+        """Let go of what was pressed a turn ago; press what comes next.
+
+        There must be room for both then, so that nothing is ever held that cannot be let go of.
+        """
         if not (self._keys or self._held):
             return
         with self._lock:
-            if not self._has_room(LONGEST_CHORD):
-                return
             for name in reversed(self._held):
                 self._press(name, False)
-            self._held = self._keys.popleft() if self._keys else ()
+            self._held = ()
+            if not self._keys or not self._has_room(LONGEST_CHORD):
+                return
+            self._held = self._keys.popleft()
             for name in self._held:
                 self._press(name, True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from machine.clock import SECOND
 from machine.devices.ps2 import Keyboard
 from machine.errors import MachineError
 from machine.keys import KEYS, chord_of, chords_of, read_keys
@@ -48,6 +49,17 @@ def test_wrong_names(text: str, message: str) -> None:
 def test_every_key_exists() -> None:
     keyboard = Keyboard(FakeTime().clock)
     assert all(keyboard.press(name, True) for name in KEYS)
+
+
+def test_keys_of_a_terminal_do_not_repeat() -> None:
+    time = FakeTime()
+    keyboard = Keyboard(time.clock)
+    keyboard.press_once("a", True)
+    time.pass_(5 * SECOND)
+    assert bytes(keyboard.waiting) == b"\x1c"
+    keyboard.press("a", True)
+    time.pass_(5 * SECOND)
+    assert len(keyboard.waiting) > 10
 
 
 def test_typing() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from machine.devices.vga_picture import Frame, Pixels
 from machine.display.blocks import blocks
 from machine.display.overlay import OverlayLines
-from machine.display.term import need_terminal
+from machine.display.term import TermDisplay, need_terminal
 from machine.display.terminal_keys import chord_of_key, chord_of_sequence
 from machine.errors import MachineError
 
@@ -132,6 +133,31 @@ def test_the_terminal_is_as_it_was(terminal: Terminal) -> None:
     said = " ".join(lines)
     for flag in ("icanon", "isig", "echo", "icrnl", "opost", "onlcr"):
         assert f" {flag} " in f" {said} ".replace(";", " ")
+
+
+def test_what_is_pressed_is_let_go_of() -> None:
+    """Even if the keyboard has no more room: nothing is pressed before there is room for both."""
+    pressed: list[tuple[str, bool]] = []
+    room = [True]
+    display = TermDisplay(
+        screen=lambda: Frame(8, 8),
+        press=lambda name, down: pressed.append((name, down)),
+        has_room=lambda count: room[0],
+        lock=nullcontext(),
+        quit=lambda: None,
+    )
+    display._queue(("shift", "a"))
+    display._queue(("b",))
+    display._send_keys()
+    room[0] = False
+    display._send_keys()
+    assert pressed == [("shift", True), ("a", True), ("a", False), ("shift", False)]
+    display._send_keys()
+    assert len(pressed) == 4
+    room[0] = True
+    display._send_keys()
+    display._send_keys()
+    assert pressed[4:] == [("b", True), ("b", False)]
 
 
 def test_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,8 +63,8 @@ class TermDisplay:
     """The screen, the keys, and a monitor behind them.
 
     `screen` makes the picture, `press` (of keys that do not repeat) and `has_room` are the
-    keyboard's; all are called with `lock` held. `quit` is called for Ctrl-A x, after which `run` returns. `monitor` is a character
-    device for a monitor to be put on.
+    keyboard's; all are called with `lock` held. `quit` is called for Ctrl-A x, after which `run`
+    returns. `monitor` is a character device for a monitor to be put on.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ LOOPS = {
     ),
     "packed single": (
         "0f 10 0f  0f 59 c8  0f 58 0e  0f 11 0e",                   # movups mulps addps movups
-        {"vmovups": 3, "vmulps": 1, "vaddps": 1},
+        {"vmovups": 2, "vmulps": 1, "vaddps": 1},
     ),
     "packed integer": (
         "66 0f fe cb  66 0f ef d1  66 0f f5 da  66 0f 70 db 1b",    # paddd pxor pmaddwd pshufd

@@ -245,4 +245,4 @@ def test_random_calls_end_well(ax: int, cx: int, dx: int, packet: bytes) -> None
     services = DiskServices(Guest(ram), Drives([disks[0]], [disks[1]], [disks[2]]))  # type: ignore[list-item]
     made = call(ax=ax, cx=cx, dx=dx, si=0x600, es=0x1000)
     services.call(made)
-    assert made.carry == (made.ah != 0) or made.ah in range(1, 0x31)
+    assert made.carry == (made.ah != 0) or ax >> 8 in {0x15, 0x41}  # which answer in AH

@@ -29,7 +29,7 @@ from frontends.x86.privileged.returning import outer_return
 from frontends.x86.privileged.segments import is_one_of
 from frontends.x86.privileged.stacks import Stack
 from frontends.x86.privileged.task_gates import ask_switch, check_task
-from frontends.x86.state import CS, SS
+from frontends.x86.state import CS, SP, SS
 from tcg.frontend import GuestException
 from tcg.ir import Value
 from tcg.types import I16, I64
@@ -173,7 +173,7 @@ def _enter_inner(
     old = stacks.current(c)
     length = count * size
     frame = stack.below(length + 4 * size)
-    old_pointer = c.get_file(c.state.gpr, 4)
+    old_pointer = c.get_file(c.state.gpr, SP)
     frame.store(length + 3 * size, old.segment.selector.zext(type_))
     frame.store(length + 2 * size, old_pointer.trunc(type_))
     with c.when(count.ne(0)):
@@ -211,19 +211,19 @@ def _through_long_gate(c: SystemX86, gate: Descriptor, how: str) -> None:
         with c.when(is_inner):
             top = stacks.long_pointer(c, found.dpl)
             old_selector = c.get_file(c.state.selectors, SS).zext(I64)
-            old_pointer = c.get_file(c.state.gpr, 4)
+            old_pointer = c.get_file(c.state.gpr, SP)
             for number, value in enumerate((old_selector, old_pointer)):
                 c.store_system(top - 8 * (number + 1), value)
             c.store_system(top - 24, _old_cs(c, 8))
             c.store_system(top - 32, c.next_pc_value(8))
             stacks.null_stack(c, found.dpl).put(c, SS)
-            c.put_file(c.state.gpr, 4, top - 32)
+            c.put_file(c.state.gpr, SP, top - 32)
             new.put()
             c.jump_far(offset)
-        top = c.get_file(c.state.gpr, 4)
+        top = c.get_file(c.state.gpr, SP)
         c.store_le(top - 8, _old_cs(c, 8))
         c.store_le(top - 16, c.next_pc_value(8))
-        c.put_file(c.state.gpr, 4, top - 16)
+        c.put_file(c.state.gpr, SP, top - 16)
     new.put()
     c.jump_far(offset)
 

@@ -34,7 +34,7 @@ from frontends.x86.state import (
 from frontends.x86.system_state import CR0_NE, PLAIN_WORDS
 from machine.board import Board
 from machine.bus import Bus, Unimplemented, ignore
-from machine.clock import Clock, InstructionTime
+from machine.clock import SECOND, Clock, InstructionTime
 from machine.cpu.control import Control
 from machine.cpu.core import Core, Refusal
 from machine.cpu.exceptions import (
@@ -297,8 +297,12 @@ class Processor:
     def _sleep(self) -> None:
         """Until something happens; counted time is set to when it does."""
         deadline = self._clock.next_deadline()
-        if self._counted is None or deadline is None:
+        if deadline is None:
             self._wakes.wait(LONGEST_SLEEP)
+        elif self._counted is None:
+            left = max(0, deadline - self._clock.now()) / SECOND
+            self._wakes.wait(min(left, LONGEST_SLEEP))
+            run_timers(self._clock)  # rather than have the other thread wake this one
         else:
             self._counted.skip_to(deadline)
             self._clock.run_due()

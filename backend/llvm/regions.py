@@ -624,7 +624,9 @@ def compile_region(request: dict[str, Any]) -> dict[str, Any]:
     if "op" in wanted:
         listings["op"] = _print(region)
     labels = [block_label(block.pc) for block in blocks[:entries]]
-    optimize(region, request["exact"], frontend.rotating, labels)
+    # A whole machine's regions do what is to be done on the way out where an access fails, too.
+    in_place = None if code_space is None else False
+    optimize(region, request["exact"], frontend.rotating, labels, in_place)
     found = idioms(region, request["parallel"]) if code_space is None else []
     if "idiom" in wanted and found:
         listings["idiom"] = "".join(f"{line}\n" for line in found)

@@ -25,13 +25,15 @@ def optimize(
     exact: bool = False,
     rotating: Rotating | None = None,
     entries: Sequence[str] = (),
+    in_place: bool | None = None,
 ) -> None:
     """Run all passes.  `exact`: the guest can see its registers at every memory access.
 
-    `rotating`: a file used as a stack, if the guest has one; `entries`: labels that are entered.
+    `rotating`: a file used as a stack, if the guest has one; `entries`: labels that are entered;
+    `in_place`: that file stays where it is, as it does if `exact` and nothing else is said.
     """
     if rotating is not None:
-        rotate(function, rotating, entries, exact)
+        rotate(function, rotating, entries, exact if in_place is None else in_place)
     for run in PIPELINE:
         run(function)
     dead_slots(function, exact)

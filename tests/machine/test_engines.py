@@ -207,6 +207,29 @@ def test_a_device_writes_code() -> None:
         assert bare.get("eax") == 7, engine
 
 
+def test_x87_stack_across_accesses() -> None:
+    """Registers of the stack are right where an access leaves: a page with code is written."""
+    bare = each("""
+        fninit
+        fld1
+        fldz
+        mov cx, 200
+    1:  fadd st, st(1)
+        fld st
+        fstp qword ptr [0x6ff8]
+        fst dword ptr [2f]
+        fld1
+        faddp st(2), st
+        loop 1b
+        fstp qword ptr [0x7000]
+        fstp qword ptr [0x7008]
+        hlt
+        .balign 4
+    2:  .long 0
+    """)[0]
+    assert bare.memory.read(0x7000, 8).hex() == "0000000000a1d340"
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_step(engine: str) -> None:
     bare = Bare(engine)

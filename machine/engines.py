@@ -38,13 +38,14 @@ def build_runner(
     from backend.llvm.cache import open_cache
     from backend.llvm.host import LlvmBackend
     from tcg.engine import HOT_ENTRIES, EngineOptions
+    from tcg.log import open_log
     from tcg.system_engine import SystemEngine
 
     cache = open_cache(environ, lambda line: log.write("jit", line + "\n"))
     backend = LlvmBackend(PLACE, 0, cache, log, system=True)
     backend.waits = environ.get("QEMUPY_WAIT", "") == "1"
     if perf_map:
-        backend.arena.perf_map = open(f"/tmp/perf-{os.getpid()}.map", "w")
+        backend.arena.perf_map = os.fdopen(open_log("/tmp/perf-%d.map"), "w")
     wanted = environ.get("QEMUPY_HOT", "")
     hot_entries = int(wanted) if wanted.isdecimal() and int(wanted) else HOT_ENTRIES
     options = EngineOptions(accelerator == "jit", one_instruction, hot_entries)

@@ -60,9 +60,11 @@ class CodeReader:
         if at >= self.page_size:
             return None
         one = self._decode(code, at, self.pc + at)
-        if one is None and at + self._max_size > len(code) and (
-            self._base + self.pc + len(code)
-        ) % PAGE == 0:
+        if (
+            one is None
+            and at + self._max_size > len(code)
+            and (self._base + self.pc + len(code)) % PAGE == 0
+        ):
             try:
                 self.bytes += self._read(self.pc + len(code), self._max_size - 1)
             except GuestFault as fault:

@@ -140,8 +140,8 @@ class Reason(IntEnum):
 
 
 NO_ADDRESS = 0x80
-"""The host's si_code (SI_KERNEL) of a fault without an address, in header.fault_code: an access that
-must be aligned was not (`Access.is_checked`)."""
+"""The host's si_code (SI_KERNEL) of a fault without an address, in header.fault_code: an access
+that must be aligned was not (`Access.is_checked`)."""
 
 HEADER_FIELDS: tuple[tuple[str, Type], ...] = (
     ("exit_reason", I32),

@@ -204,7 +204,9 @@ def handlers_text(forms: Sequence[Form], pc_shift: int, system: bool = False) ->
     """One LLVM module with the handlers of `forms`; `system`: of a whole machine."""
     lowering = HandlerLowering
     if system:
-        from backend.llvm.softmmu import SystemHandlerLowering as lowering
+        from backend.llvm.softmmu import SystemHandlerLowering
+
+        lowering = SystemHandlerLowering
     declarations = Declarations()
     texts = [lowering(form, declarations, pc_shift).text() for form in forms]
     return finish_module(texts, declarations) + EMPTY

@@ -28,8 +28,8 @@ MXCSR_DEFAULT = 0x1F80
 EXPORTS = (
     "h_untranslated", "h_count", "h_body", "h_goto", "h_follow", "h_lookup", "h_check",
     "rt_empty_head", "rt_host_table",
-    "s_follow", "s_lookup", "s_far", "s_page", "mmu_read", "mmu_write", "mmu_touch", "mmu_range", "mmu_copy",
-    "mmu_repeat", "mmu_physical_load", "mmu_physical_store",
+    "s_follow", "s_lookup", "s_far", "s_page", "mmu_read", "mmu_write", "mmu_touch", "mmu_range",
+    "mmu_copy", "mmu_repeat", "mmu_physical_load", "mmu_physical_store",
 )  # fmt: skip
 """What compiled code, records and heads may refer to."""
 

@@ -288,4 +288,3 @@ class _Translate:
             if one != Code.ADD:
                 value = b.pick(code.eq(one), result, value)
         b.store_n(place, 8, value)
-

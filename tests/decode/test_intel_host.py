@@ -24,7 +24,7 @@ TABLE = x86_table()
 
 # fmt: off
 NOT_STEPPED = re.compile(
-    r"syscall|sysenter|int(_Ib|1|3|o)|iret|hlt|ud[012].*|rsm|monitor|mwait|clac|stac"  # the system's
+    r"syscall|sysenter|int(_Ib|1|3|o)|iret|hlt|ud[012].*|rsm|monitor|mwait|clac|stac"  # system's
     r"|mov_Sw_Ew|pop_SS|lss_.*"                 # no trap before the next instruction
     r"|s[gil]dt_.*|str_.*|smsw_.*"              # the kernel may do these itself
 )

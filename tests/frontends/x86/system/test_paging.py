@@ -128,9 +128,7 @@ def other_walk(m: Machine, linear: int, access: int) -> Answer:
         code = fault.args[0] | 1 << 31
         code |= 2 if access & 3 == WRITE else 0
         code |= 4 if access & USER else 0
-        if access & 3 == FETCH and (
-            m.cr4 & CR4_SMEP or (m.cr4 & CR4_PAE and m.efer & EFER_NXE)
-        ):
+        if access & 3 == FETCH and (m.cr4 & CR4_SMEP or (m.cr4 & CR4_PAE and m.efer & EFER_NXE)):
             code |= 16
         return Answer(fault=code)
 

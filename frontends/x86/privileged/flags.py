@@ -27,11 +27,14 @@ def iopl(c: SystemX86) -> Value:
 
 
 def put_eflags(c: SystemX86, word: Value) -> None:
-    """Write what is kept of EFLAGS in one slot."""
+    """Write what is kept of EFLAGS in one slot.
+
+    The event word is only ever set here: another thread may be setting it at the same time.
+    """
     c.put(c.slots["eflags"], word)
-    wanted = c.get(c.slots["intr_wanted"])
-    event = c.get(HEADER["event"])
-    c.put(HEADER["event"], event | c.select((word & IF).ne(0), wanted, 0))
+    waits = c.get(c.slots["intr_wanted"]).ne(0) & (word & IF).ne(0)
+    with c.when(waits, likely=False):
+        c.put(HEADER["event"], 1)
 
 
 def lets_one_in(c: SystemX86) -> Value:

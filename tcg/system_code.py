@@ -203,6 +203,15 @@ class Pages:
         """A block reaches into the page of `physical`."""
         self.straddling.setdefault(physical // PAGE, set()).add(block)
 
+    def into(self, page: int) -> set[Block]:
+        """Those of a page that have not been dropped for what changed in their first one."""
+        blocks = self.straddling.get(page)
+        if blocks is None:
+            return set()
+        live = {block for block in blocks if block.translation is not None}
+        self.straddling[page] = live
+        return live
+
     def take(self, page: int) -> set[Block]:
         """Those of a page, which are dropped."""
         return self.straddling.pop(page, set())
@@ -454,7 +463,7 @@ class SystemCode:
             assert block.translation is not None
             if block.at // PAGE == page:
                 yield block.at % PAGE, len(block.translation.code)
-        for block in self._pages.straddling.get(page, ()):
+        for block in self._pages.into(page):
             assert block.translation is not None
             yield 0, len(block.translation.code) - (PAGE - block.at % PAGE)
 

@@ -50,7 +50,7 @@ _LEFT_OUT = {
     "is about the host": "cpuid rdtsc rdtscp rdpid xgetbv rdrand rdseed rdpmc",
     "is about the system":
         "lar lsl verr verw sldt str sgdt sidt smsw lmsw invlpg lidt lgdt ltr lldt",
-    "is for the system": "in out ins outs cli sti hlt",
+    "is for the system": "in out ins outs cli sti hlt monitor mwait clac stac rsm",
     "shows the last instruction's address": "xsave xrstor xsaveopt xsavec fxsave fxsave64",
     "is a fault in some virtual machines": "int1",
     "does not decode alike everywhere": "ud0",

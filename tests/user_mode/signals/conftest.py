@@ -70,6 +70,7 @@ def thread() -> Any:
     )
     memory.mmap(STACK_TOP - 0x10000, 0x10000, 3, 0x32, -1, 0)
     process.trampolines = 0x7000_0000
+    process.whole = process
     made = Thread(process, Cpu(state.layout, view, 0), 1)
     abi.start_program(made.cpu, 0x1234, STACK_TOP - 0x1000)
     yield made

@@ -141,12 +141,14 @@ def test_copies_in_the_kernel(guest: Any, path: bytes) -> None:
 
 
 def test_duplicates(guest: Any, path: bytes) -> None:
+    """By high numbers, as this process may have many files open."""
     fd = guest.open(path, O_RDWR | O_CREAT, 0o600)
-    for new in (guest.dup(fd), guest.dup2(fd, 77), guest.dup3(fd, 78, O_CLOEXEC)):
+    for new in (guest.dup(fd), guest.dup2(fd, 777), guest.dup3(fd, 778, O_CLOEXEC)):
         assert os.path.sameopenfile(fd, new)
-    assert guest.fcntl(fd, fcntl.F_DUPFD, 90) == 90
-    assert guest.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 90) == 91
-    assert [os.get_inheritable(one) for one in (77, 78, 90, 91)] == [True, False, True, False]
+    assert guest.fcntl(fd, fcntl.F_DUPFD, 790) == 790
+    assert guest.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 790) == 791
+    inherited = [os.get_inheritable(one) for one in (777, 778, 790, 791)]
+    assert inherited == [True, False, True, False]
     assert guest.dup2(fd, fd) == fd
     with raises(errno.EINVAL):
         guest.dup3(fd, fd, 0)

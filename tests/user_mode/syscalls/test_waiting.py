@@ -131,14 +131,14 @@ def bitmap(*fds: int) -> bytes:
 
 
 def test_select(guest: Any, pipe: tuple[int, int]) -> None:
-    high = os.dup2(pipe[0], 100)
+    high = os.dup2(pipe[0], 800)
     count = max(*pipe, high) + 1
     reads = guest.put(bitmap(pipe[0], high).ljust(128, b"\0"))
     writes = guest.put(bitmap(pipe[1]).ljust(128, b"\0"))
     timeout = guest.make("timeval", tv_sec=3)
     assert guest._newselect(count, reads, writes, 0, timeout) == 3
-    assert guest.memory.read(reads, 16) == bitmap(pipe[0], high)
-    assert guest.memory.read(writes, 16) == bitmap(pipe[1]).ljust(16, b"\0")
+    assert guest.memory.read(reads, 128) == bitmap(pipe[0], high).ljust(128, b"\0")
+    assert guest.memory.read(writes, 128) == bitmap(pipe[1]).ljust(128, b"\0")
     assert guest.struct("timeval", timeout)["tv_sec"] in (2, 3)
     os.read(pipe[0], 1)
     assert guest.pselect6_time64(count, reads, 0, 0, guest.make("timespec64"), 0) == 0

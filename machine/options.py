@@ -103,7 +103,7 @@ class Settings:
     initrd: str = ""
     append: str = ""
     bios: str = ""
-    library: list[str] = field(default_factory=list)
+    firmware_folders: list[str] = field(default_factory=list)
     serial: list[CharacterOptions] = field(default_factory=list)
     monitor: list[CharacterOptions] = field(default_factory=list)
     debug_console: CharacterOptions | None = None
@@ -377,7 +377,7 @@ def _fw_cfg(settings: Settings, text: str) -> None:
 def _library(settings: Settings, text: str) -> None:
     if text == "help":
         settings.special = "library"
-    settings.library.append(text)
+    settings.firmware_folders.append(text)
 
 
 # fmt: off

@@ -272,7 +272,7 @@ def _add_vga(
     from machine.devices.vga import Vga
     from machine.firmware_files import VGA_BIOS, read_option_rom
 
-    rom = read_option_rom(VGA_BIOS, settings.library) if settings.bios else b""
+    rom = read_option_rom(VGA_BIOS, settings.firmware_folders) if settings.bios else b""
     vga = Vga(board.clock, memory, rom=rom, unimplemented=unimplemented)
     vga.attach(board.ports, board.memory)
     board.pci.add(VGA_SLOT, 0, vga)
@@ -353,7 +353,7 @@ def _add_bios_file(settings: Settings, memory: PhysicalMemory, first: FirstMegab
     """A BIOS from a file: it ends at 4 GiB, and its last 128 KiB are below one megabyte too."""
     from machine.firmware_files import read_firmware
 
-    data = read_firmware(settings.bios, settings.library)
+    data = read_firmware(settings.bios, settings.firmware_folders)
     rom = memory.add_rom((1 << 32) - len(data), data)
     low = min(len(data), LOW_BIOS)
     first.add_rom((1 << 20) - low, rom, len(data) - low)

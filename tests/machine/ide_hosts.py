@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +12,8 @@ from machine.devices.pci import COMMAND, PciBus
 from machine.drive import Drive
 from machine.images import open_image
 from tests.machine.fakes import FakeTime, Ram, Recorder
+from tests.machine.qtest import QtestWire
 
-QEMU = os.environ.get("QEMUPY_QEMU_SYSTEM") or shutil.which("qemu-system-i386")
 BSY, DRQ = 0x80, 0x08
 MASTER = 0xC000
 """Where the bus master is put."""
@@ -104,47 +101,19 @@ class OurHost:
             drive.close()
 
 
-class QemuHost:
+class QemuHost(QtestWire):
     """QEMU's machine, whose processor never starts."""
 
     def __init__(self, disks: dict[int, Path], cd: Path | None = None) -> None:
-        assert QEMU is not None
         drives = []
         for number, path in disks.items():
             drives += ["-drive", f"file={path},format=raw,if=ide,index={number},cache=unsafe"]
         if cd is not None:
             drives += ["-drive", f"file={cd},format=raw,if=ide,index=2,media=cdrom"]
-        self.process = subprocess.Popen(
-            [QEMU, "-machine", "pc", "-S", "-qtest", "stdio", "-qtest-log", "/dev/null",
-             "-display", "none", "-nodefaults", "-m", "16", *drives],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        self.levels = dict.fromkeys(range(24), False)
-        self.ask("irq_intercept_in ioapic")
+        super().__init__("-S", *drives)
         for register, value, size in ((0x20, MASTER, 4), (0x04, 5, 2)):
             self.write(0xCF8, 1 << 31 | 1 << 11 | 1 << 8 | register, 4)
             self.write(0xCFC, value, size)
-
-    def ask(self, command: str) -> str:
-        """Send a command; interrupts may change before the answer comes."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        while True:
-            line = self.process.stdout.readline()
-            kind, *rest = line.split()
-            if kind == "IRQ":
-                self.levels[int(rest[1])] = rest[0] == "raise"
-                continue
-            assert kind == "OK", f"{command}: {line}"
-            return rest[0] if rest else ""
-
-    def read(self, port: int, size: int = 1) -> int:
-        return int(self.ask(f"in{' bw l'[size]} {port:#x}"), 16)
-
-    def write(self, port: int, value: int, size: int = 1) -> None:
-        self.ask(f"out{' bw l'[size]} {port:#x} {value:#x}")
 
     def read_block(self, port: int, count: int) -> bytes:
         return b"".join(self.read(port, 2).to_bytes(2, "little") for _ in range(count))
@@ -153,16 +122,6 @@ class QemuHost:
         for at in range(0, len(data), 2):
             self.write(port, int.from_bytes(data[at : at + 2], "little"), 2)
 
-    def read_memory(self, address: int, length: int) -> bytes:
-        return bytes.fromhex(self.ask(f"read {address:#x} {length}")[2:])
-
-    def write_memory(self, address: int, data: bytes) -> None:
-        self.ask(f"write {address:#x} {len(data)} 0x{data.hex()}")
-
-    def wait(self) -> None:
-        """Let a little time pass."""
-        time.sleep(0.0005)
-
     def settle(self, base: int) -> None:
         """Wait until the drive is not busy: QEMU's disks take real time."""
         for _ in range(2000):
@@ -170,14 +129,3 @@ class QemuHost:
             if not status & BSY or status & DRQ:
                 return
             time.sleep(0.0005)
-
-    def irq_level(self, number: int) -> bool:
-        self.read(0x80)
-        return self.levels[number]
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()

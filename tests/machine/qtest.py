@@ -14,16 +14,13 @@ from pathlib import Path
 QEMU = os.environ.get("QEMUPY_QEMU_SYSTEM") or shutil.which("qemu-system-i386")
 
 
-class Qtest:
-    """A `pc` with these options; interrupts are watched at the I/O APIC."""
+class QtestWire:
+    """QEMU with these options, asked by qtest; interrupts are watched at the I/O APIC."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        """`folder`: for a BIOS of nothing but HLT."""
+    def __init__(self, *options: str) -> None:
         assert QEMU is not None
-        bios = folder / "halts.bin"
-        bios.write_bytes(b"\xf4" * 65536)
         self.process = subprocess.Popen(
-            [QEMU, "-machine", "pc", "-bios", str(bios), "-nodefaults", "-m", "16",
+            [QEMU, "-machine", "pc", "-nodefaults", "-m", "16",
              "-qtest", "stdio", "-qtest-log", "/dev/null", "-display", "none", *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
@@ -71,3 +68,12 @@ class Qtest:
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             pipe.close()
+
+
+class Qtest(QtestWire):
+    """The same with a BIOS of nothing but HLT, which is put into `folder`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        bios = folder / "halts.bin"
+        bios.write_bytes(b"\xf4" * 65536)
+        super().__init__("-bios", str(bios), *options)

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.machine.ide_hosts import DRQ, MASTER, QEMU, Host, OurHost, QemuHost
+from tests.machine.ide_hosts import DRQ, MASTER, Host, OurHost, QemuHost
+from tests.machine.qtest import QEMU
 
 pytestmark = pytest.mark.skipif(QEMU is None, reason="no qemu-system-i386")
 

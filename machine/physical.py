@@ -237,10 +237,6 @@ class PhysicalMemory:
         entry = self._pages[address // PAGE] if address < LIMIT else 0
         return (entry & -PAGE) + address % PAGE if entry else 0
 
-    def has_memory(self, address: int) -> bool:
-        """There is RAM or ROM, and no device."""
-        return bool(address < LIMIT and self._pages[address // PAGE])
-
     def store(self, address: int, value: int, size: int) -> None:
         """What the processor writes, little endian; within a page."""
         entry, view, at = self._host(address)

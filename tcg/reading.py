@@ -14,6 +14,12 @@ from tcg.frontend import Decoded, Frontend
 
 PAGE = 4096
 
+
+def leaves_page(pc: int, target: int, base: int) -> bool:
+    """Whether a way leads into another page; `base`: where pc 0 is, as pages see it."""
+    return (pc + base) // PAGE != (target + base) // PAGE
+
+
 Fetch = Callable[[int, int], bytes]
 """(address, length): instruction bytes, at least one; raises GuestFault."""
 

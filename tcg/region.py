@@ -14,7 +14,7 @@ from tcg import ops
 from tcg.build import Builder
 from tcg.frontend import Frontend
 from tcg.ir import LOCAL_OFFSET, Block, Function, Value
-from tcg.reading import PAGE
+from tcg.reading import leaves_page
 from tcg.state import Slot
 from tcg.types import I1, I32, VOID
 
@@ -120,7 +120,7 @@ def _connect(
         last = block.insts[-1]
         if last.op is ops.GOTO and last.imm[1] != "leave" and last.imm[0] in inside:
             target = last.imm[0]
-            is_guarded = target <= pc or leaves_page(code_base, pc, target)
+            is_guarded = target <= pc or _leaves_page(code_base, pc, target)
             guard = (Value(b, ops.POLL, VOID, (), (target, ())),) if is_guarded else ()
             block.insts[-1:] = (*guard, Value(b, ops.BR, VOID, (), block_label(target)))
         elif last.op is ops.JUMP:
@@ -129,7 +129,7 @@ def _connect(
             polled = {
                 site
                 for site in sites
-                if code_base is not None and (site <= pc or leaves_page(code_base, pc, site))
+                if code_base is not None and (site <= pc or leaves_page(pc, site, code_base))
             }
             _jump_inside(region, b, block, sites, polled)
     for target in guarded:
@@ -137,9 +137,9 @@ def _connect(
         entry.insts.insert(0, Value(b, ops.POLL, VOID, (), (target, ())))
 
 
-def leaves_page(code_base: int | None, pc: int, target: int) -> bool:
+def _leaves_page(code_base: int | None, pc: int, target: int) -> bool:
     """Whether a way leads into another page, in a whole machine."""
-    return code_base is not None and (pc + code_base) // PAGE != (target + code_base) // PAGE
+    return code_base is not None and leaves_page(pc, target, code_base)
 
 
 class _Calls:

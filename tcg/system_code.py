@@ -21,7 +21,7 @@ from tcg.forms import Form, Forms, Operand
 from tcg.frontend import Frontend
 from tcg.heat import Heat, Plan
 from tcg.native.blocks import NativeBlocks
-from tcg.reading import PAGE, CodeReader
+from tcg.reading import PAGE, CodeReader, leaves_page
 from tcg.state import MODE_BITS, Head, Record, where_of
 from tcg.translator import Decoded, Step, Translator
 
@@ -33,7 +33,6 @@ LONGEST = 15
 """Bytes of an instruction: what it may have of its second page is less."""
 MOST_ALONE = 64
 GARBAGE_BYTES = 8 << 20
-LOWEST_CHUNKS = (1 << 64) - 1
 
 
 class CodeMemory(Protocol):
@@ -56,19 +55,12 @@ class CodeMemory(Protocol):
     def unwatch_code(self, address: int) -> None:
         """Have them noticed no more."""
 
-    def has_memory(self, address: int) -> bool:
-        """There is RAM or ROM, and no device."""
-
     def host_address(self, address: int) -> int:
         """Where RAM or ROM is on the host; 0 for a device."""
 
 
 class FetchFault(GuestFault):
-    """Code that paging does not let be fetched; `code` is the guest's error code."""
-
-    def __init__(self, address: int, code: int) -> None:
-        super().__init__(address)
-        self.code = code
+    """Code that paging does not let be fetched; the error code is in header.fault_code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +110,7 @@ class SystemTranslator(Translator):
     def fetch(self, pc: int, length: int) -> bytes:
         """Code at `pc`, within a page; raises FetchFault."""
         physical = self.locate(self.space.linear(pc))
-        if self.physical.has_memory(physical):
+        if self.physical.host_address(physical):
             return self.physical.read(physical, length)
         return bytes(self.physical.load(physical + at, 1) for at in range(length))
 
@@ -180,8 +172,7 @@ class SystemTranslator(Translator):
         return decoded
 
     def leaves_page(self, pc: int, target: int) -> bool:
-        base = self.space.base
-        return (pc + base) // PAGE != (target + base) // PAGE
+        return leaves_page(pc, target, self.space.base)
 
 
 def _page_form(address: int) -> Form:
@@ -296,7 +287,7 @@ class SystemCode:
         space = self._here
         where = self.where(linear if space.is_long else linear - space.base + space.code_space)
         if where == NOWHERE:
-            raise FetchFault(linear, 0)
+            raise FetchFault(linear)
         return where >> MODE_BITS
 
     # -- blocks --------------------------------------------------------------------------------
@@ -304,13 +295,18 @@ class SystemCode:
     def enter(self, space: Space, pc: int) -> int:
         """The head to enter the block at `pc` by, once it is translated; raises FetchFault."""
         key = space.key(pc)
-        where = self.where(key)
-        if where == NOWHERE:
-            raise FetchFault(space.linear(pc), 0)
+        where = self._where_is(space, pc)
         head = self.backend.find_head(key, where)
         if head and self.backend.read_pointer(head) != self.backend.native["h_untranslated"]:
             return head
         return self._translated(space, pc, where).head
+
+    def _where_is(self, space: Space, pc: int) -> int:
+        """Head.WHERE of the block at `pc`; raises FetchFault."""
+        where = self.where(space.key(pc))
+        if where == NOWHERE:
+            raise FetchFault(space.linear(pc))
+        return where
 
     def _translated(self, space: Space, pc: int, where: int) -> Block:
         key = space.key(pc)
@@ -326,10 +322,7 @@ class SystemCode:
 
     def _translated_here(self, pc: int) -> Block:
         space = self._here
-        where = self.where(space.key(pc))
-        if where == NOWHERE:
-            raise FetchFault(space.linear(pc), 0)
-        return self._translated(space, pc, where)
+        return self._translated(space, pc, self._where_is(space, pc))
 
     def _known_here(self, pc: int) -> Block | None:
         key = self._here.key(pc)
@@ -537,4 +530,4 @@ class SystemCode:
 def chunk_bits(start: int, length: int) -> int:
     """The chunks that bytes of one page touch, as bits."""
     first, last = start % PAGE // CHUNK, (start + max(length, 1) - 1) % PAGE // CHUNK
-    return (LOWEST_CHUNKS << first) & (LOWEST_CHUNKS >> (63 - last))
+    return (MASK64 << first) & (MASK64 >> (63 - last))

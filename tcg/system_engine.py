@@ -229,7 +229,7 @@ class SystemEngine:
                 cpu.pc = self._pc_of(cpu, record)
             return Exit("exception", cpu.pc, cpu.header("exit_info"))
         assert reason == Reason.FAULT, f"native code left for reason {reason}"
-        cpu.pc, _ = self._access(cpu)
+        cpu.pc = self._access(cpu)
         return self._fault(cpu)
 
     def _fault(self, cpu: Cpu) -> Exit:
@@ -244,12 +244,10 @@ class SystemEngine:
             cpu.pc = fault.pc
         return self._fault(cpu)
 
-    def _access(self, cpu: Cpu) -> tuple[int, int]:
-        """The pc of the memory access that failed, and its record if it is cold code's."""
+    def _access(self, cpu: Cpu) -> int:
+        """The pc of the memory access that failed."""
         record = cpu.header("current_rec")
-        if record <= EXACT:
-            return cpu.header("current_pc"), 0
-        return self._pc_of(cpu, record), record
+        return cpu.header("current_pc") if record <= EXACT else self._pc_of(cpu, record)
 
     def _event(self, cpu: Cpu, at_record: bool = True) -> Exit:
         record = cpu.header("exit_rec")
@@ -278,7 +276,7 @@ class SystemEngine:
         return self._entry(cpu)
 
     def _store(self, cpu: Cpu) -> int:
-        cpu.pc, _ = self._access(cpu)
+        cpu.pc = self._access(cpu)
         start = cpu.header("fault_address")
         with self.world.lock:
             return self.code.store(self._here(cpu), cpu.pc, start, start + cpu.header("fault_code"))

@@ -15,6 +15,7 @@ from tcg.native.decoder import NativeDecoder
 from tcg.native.forms import CALLS, NOTES, NativeForms
 from tcg.native.host import HostBuilder
 from tcg.native.translate import BAILED, OPEN, Job, build_translate
+from tcg.reading import leaves_page
 from tcg.state import Record, unset_link
 
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
@@ -146,10 +147,11 @@ class NativeBlocks:
 
     def _finish(self, goto: Form, record: int, target: int, pc: int, base: int) -> None:
         """The record that goes on with the next block."""
-        leaves = (target + base) >> 12 != (pc + base) >> 12
         start = record - self._maker.base
         _LINK.pack_into(self._maker.view, start, goto.address)
-        _LINK.pack_into(self._maker.view, start + Record.LINK, unset_link(target, leaves))
+        _LINK.pack_into(
+            self._maker.view, start + Record.LINK, unset_link(target, leaves_page(pc, target, base))
+        )
 
 
 def _at_host(address: int, length: int) -> bytes:
